@@ -1,0 +1,28 @@
+"""Runs migrations inside one transaction on the engine that the caller gives."""
+
+from alembic import context
+from sqlalchemy import Connection
+
+from grid.catalog.tables import metadata
+
+
+def run() -> None:
+    engine = context.config.attributes["engine"]
+    with engine.connect() as connection:
+        _migrate(connection)
+
+
+def _migrate(connection: Connection) -> None:
+    sqlite = connection.dialect.name == "sqlite"
+    if sqlite:
+        # the driver would begin late and commit early around DDL; one explicit transaction is atomic
+        connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
+    context.configure(
+        connection=connection, target_metadata=metadata, transactional_ddl=True, render_as_batch=sqlite
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+    connection.commit()
+
+
+run()
