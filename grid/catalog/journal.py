@@ -1,4 +1,4 @@
-"""Bookkeeping that records what happened: decisions, the outbox, files to unlink, policy bundles."""
+"""Bookkeeping that records what happened: decisions, the outbox, work on files, policy bundles."""
 
 import json
 from dataclasses import dataclass
@@ -65,24 +65,44 @@ def record_event(
     )
 
 
-def add_unlink(tx: Transaction, resource_id: int, path: str) -> int:
-    """Note a file that nothing will refer to once this transaction is committed."""
-    entry = tx.new_id()
+@dataclass(frozen=True, slots=True)
+class VaultTask:
+    """What is still to be done to a resource's files so that they match the catalog.
+
+    `kind` is `unlink`, `unlink_staged`, `move` or `remove_folder`; paths are logical ones without their zone,
+    absolute physical ones, or names in the staging area.
+    """
+
+    id: int
+    resource_id: int
+    kind: str
+    path: str
+    target: str = ""
+
+
+def add_vault_task(tx: Transaction, resource_id: int, kind: str, path: str, target: str = "") -> None:
+    """Note work on files, in the transaction that makes it necessary."""
     tx.run(
-        "INSERT INTO unlinks (id, resource_id, path) VALUES (:id, :resource, :path)",
-        {"id": entry, "resource": resource_id, "path": path},
+        "INSERT INTO vault_tasks (id, resource_id, kind, path, target) VALUES (:id, :resource, :kind, :path, :target)",
+        {"id": tx.new_id(), "resource": resource_id, "kind": kind, "path": path, "target": target},
     )
-    return entry
 
 
-def pending_unlinks(tx: Transaction, *, limit: int) -> list[tuple[int, int, str]]:
-    """(entry, resource id, path) of files still to be unlinked."""
-    rows = tx.all("SELECT id, resource_id, path FROM unlinks ORDER BY id LIMIT :limit", {"limit": limit})
-    return [(row[0], row[1], row[2]) for row in rows]
+def vault_tasks(tx: Transaction, *, limit: int) -> list[VaultTask]:
+    """The oldest tasks, in the order in which they have to be done; others are kept from taking them."""
+    rows = tx.all(
+        f"SELECT id, resource_id, kind, path, target FROM vault_tasks ORDER BY id LIMIT :limit{tx.database.for_update}",
+        {"limit": limit},
+    )
+    return [VaultTask(*row) for row in rows]
 
 
-def unlinked(tx: Transaction, entries: list[int]) -> None:
-    tx.run_many("DELETE FROM unlinks WHERE id = :id", [{"id": entry} for entry in entries])
+def has_vault_tasks(tx: Transaction) -> bool:
+    return tx.one("SELECT 1 FROM vault_tasks LIMIT 1") is not None
+
+
+def vault_task_done(tx: Transaction, task_id: int) -> None:
+    tx.run("DELETE FROM vault_tasks WHERE id = :id", {"id": task_id})
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +150,11 @@ def entity_counts(tx: Transaction) -> dict[str, int]:
         "SELECT (SELECT count(*) FROM collections), (SELECT count(*) FROM data_objects),"
         " (SELECT count(*) FROM replicas), (SELECT COALESCE(sum(size_bytes), 0) FROM replicas),"
         " (SELECT count(*) FROM users WHERE type <> 'rodsgroup'), (SELECT count(*) FROM open_writes),"
-        " (SELECT count(*) FROM unlinks), (SELECT count(*) FROM outbox WHERE claimed_by IS NULL),"
+        " (SELECT count(*) FROM vault_tasks), (SELECT count(*) FROM outbox WHERE claimed_by IS NULL),"
         " (SELECT count(*) FROM decisions)"
     )
     names = (
-        "collections", "data_objects", "replicas", "replica_bytes", "users", "open_writes", "files_to_unlink",
+        "collections", "data_objects", "replicas", "replica_bytes", "users", "open_writes", "vault_tasks",
         "outbox", "decisions",
     )  # fmt: skip
     return dict(zip(names, (int(value) for value in row or ()), strict=True))

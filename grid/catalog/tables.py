@@ -307,12 +307,14 @@ open_writes = Table(
     UniqueConstraint("data_id"),  # one writer of an object; parallel streams share its token
 )
 
-unlinks = Table(
-    "unlinks",
+vault_tasks = Table(
+    "vault_tasks",
     metadata,
-    _id("id", primary_key=True),
+    _id("id", primary_key=True),  # tasks of a resource are done in the order of their ids
     _id("resource_id"),
-    _text("path", None),  # a file that nothing refers to any more; a leading `staging:` names a staged one
+    _text("kind", None),  # unlink, unlink_staged, move, remove_folder
+    _text("path", None),
+    _text("target"),
 )
 
 jobs = Table(

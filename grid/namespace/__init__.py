@@ -1,0 +1,77 @@
+"""The operations of the grid: the one door to everything a user can see.
+
+Each operation checks the caller's rights, asks the policy, changes the catalog in one short transaction that
+also records the event and runs the `after` rules, and leaves work on files to the finisher. Servers, jobs,
+rules and microservices all come through here; nothing else changes collections, objects, replicas, rights,
+metadata, users or resources.
+"""
+
+from dataclasses import dataclass
+
+from grid.namespace.access import AccessChange, AccessRights
+from grid.namespace.administration import Administration, VaultMaker
+from grid.namespace.collections import Collections
+from grid.namespace.context import NamespaceContext
+from grid.namespace.data_objects import DataObjects, ObjectStat, WriteRequest
+from grid.namespace.finisher import Finisher
+from grid.namespace.metadata import Metadata, MetadataOperation, Subject
+from grid.namespace.moves import Moves
+from grid.namespace.ports import Event, PolicyHooks
+from grid.namespace.replicas import ChecksumRequest, Replicas, TrimRequest
+from grid.namespace.transfers import OpenForReading, OpenForWriting, OpenReplica
+from grid.namespace.users import Users
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """Every operation, by what it is about."""
+
+    context: NamespaceContext
+    finisher: Finisher
+    objects: DataObjects
+    moves: Moves
+    collections: Collections
+    replicas: Replicas
+    metadata: Metadata
+    access: AccessRights
+    users: Users
+    administration: Administration
+
+
+def build(context: NamespaceContext, make_vault: VaultMaker) -> Namespace:
+    """Join the operations over one context."""
+    finisher = Finisher(context)
+    objects = DataObjects(context, finisher)
+    return Namespace(
+        context=context,
+        finisher=finisher,
+        objects=objects,
+        moves=Moves(context, finisher),
+        collections=Collections(context),
+        replicas=Replicas(context, finisher, objects),
+        metadata=Metadata(context),
+        access=AccessRights(context),
+        users=Users(context),
+        administration=Administration(context, make_vault),
+    )
+
+
+__all__ = [
+    "AccessChange",
+    "AccessRights",
+    "ChecksumRequest",
+    "Event",
+    "Metadata",
+    "MetadataOperation",
+    "Namespace",
+    "NamespaceContext",
+    "ObjectStat",
+    "OpenForReading",
+    "OpenForWriting",
+    "OpenReplica",
+    "PolicyHooks",
+    "Subject",
+    "TrimRequest",
+    "WriteRequest",
+    "build",
+]

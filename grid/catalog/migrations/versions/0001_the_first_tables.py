@@ -200,11 +200,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("namespace", "id", "name", name=op.f("pk_tokens")),
     )
     op.create_table(
-        "unlinks",
+        "vault_tasks",
         sa.Column("id", EntityId, autoincrement=False, nullable=False),
         sa.Column("resource_id", EntityId, autoincrement=False, nullable=False),
+        sa.Column("kind", Bytewise, nullable=False),
         sa.Column("path", Bytewise, nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_unlinks")),
+        sa.Column("target", Bytewise, server_default="", nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_vault_tasks")),
     )
     op.create_table(
         "users",

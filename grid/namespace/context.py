@@ -1,0 +1,111 @@
+"""What every operation of the namespace works with, and the checks they share."""
+
+from dataclasses import dataclass, field
+
+from grid import paths
+from grid.catalog import collections as collection_rows
+from grid.catalog import journal, leases
+from grid.catalog.acls import AclStore
+from grid.catalog.database import Database, Transaction
+from grid.codes import Status
+from grid.errors import AccessDenied, InvalidArgument, LeaseLost, NotFound, NotPrivileged
+from grid.model import Access, Caller, Collection
+from grid.namespace.ports import Event, PasswordVault, PolicyHooks
+from grid.namespace.storage import Storage
+
+
+@dataclass(slots=True)
+class NamespaceContext:
+    """One zone as this process serves it."""
+
+    zone: str
+    database: Database
+    storage: Storage
+    policy: PolicyHooks
+    vault: PasswordVault
+    acls: AclStore = field(default_factory=AclStore)
+    lease_id: int = 0
+
+    def path(self, text: str) -> paths.LogicalPath:
+        """Check a client's path and that it lies in this zone.
+
+        Raises:
+            InvalidPath: it is no logical path.
+            InvalidArgument: it names another zone (-26000).
+        """
+        path = paths.parse(text)
+        if path.zone_name != self.zone and path.text != "/":
+            raise InvalidArgument(
+                f"`{paths.printable(text)}` lies in zone `{path.zone_name}`; this is zone `{self.zone}`",
+                status=Status.SYS_INVALID_ZONE_NAME,
+            )
+        return path
+
+    def level(self, tx: Transaction, acl_id: int, caller: Caller) -> int:
+        """The caller's access level by an access set."""
+        return self.acls.level(tx, acl_id, caller.principals)
+
+    def require(self, tx: Transaction, acl_id: int, caller: Caller, wanted: Access, what: str, admin: bool) -> None:
+        """Check the caller's rights.
+
+        Args:
+            tx: where the access set is read.
+            acl_id: the access set of what is touched.
+            caller: who asks.
+            wanted: the least level.
+            what: the path, for the message.
+            admin: the request says that an administrator's privilege is to be used.
+
+        Raises:
+            AccessDenied: the level is lower.
+            NotPrivileged: `admin` was said by somebody who is none.
+        """
+        if caller.rights_of_rules:
+            return
+        if admin:
+            if not caller.is_admin:
+                raise NotPrivileged(f"`{caller.user.full_name}` is not an administrator")
+            return
+        if self.level(tx, acl_id, caller) < wanted:
+            raise AccessDenied(
+                f"`{caller.user.full_name}` needs `{wanted.name.lower()}` access to `{paths.printable(what)}`"
+            )
+
+    def collection(self, tx: Transaction, path: str, *, lock: bool = False) -> Collection:
+        """The collection at a path.
+
+        Raises:
+            NotFound: there is none (-814000).
+        """
+        found = collection_rows.by_path_or_none(tx, path, lock=lock)
+        if found is None:
+            raise NotFound(
+                f"there is no collection `{paths.printable(path)}`", status=Status.CAT_UNKNOWN_COLLECTION
+            )
+        return found
+
+    def fence(self, tx: Transaction) -> None:
+        """Check, before a commit, that this process still holds its lease.
+
+        Raises:
+            LeaseLost: it was silent for too long; others may have taken over.
+        """
+        if self.lease_id and not leases.is_held(tx, self.lease_id):
+            raise LeaseLost("this server process lost its lease; open the data object again")
+
+    def happened(self, tx: Transaction, event: Event, **details: object) -> None:
+        """Record an event and let its `after` rules run, inside the operation's transaction."""
+        journal.record_event(
+            tx, event.name, event.subject_id, event.path, event.caller.user.full_name, dict(details)
+        )
+        self.policy.after(tx, event)
+
+
+def require_admin(caller: Caller) -> None:
+    """Only administrators pass.
+
+    Raises:
+        NotPrivileged: the caller is none.
+    """
+    if not caller.is_admin and not caller.rights_of_rules:
+        raise NotPrivileged(f"`{caller.user.full_name}` is not an administrator")

@@ -1,0 +1,484 @@
+"""Operations that create, open, put and look at data objects."""
+
+from dataclasses import dataclass, replace
+
+from grid import paths
+from grid.catalog import collections as collection_rows
+from grid.catalog import leases
+from grid.catalog import objects as object_rows
+from grid.catalog.database import Transaction
+from grid.codes import Status
+from grid.errors import (
+    AlreadyExists,
+    CatalogBusy,
+    CatalogUnavailable,
+    ChecksumMismatch,
+    InvalidArgument,
+    Locked,
+    NotFound,
+)
+from grid.model import Access, Caller, Collection, DataObject, Replica, ReplicaStatus, Resource
+from grid.namespace import steps
+from grid.namespace.context import NamespaceContext
+from grid.namespace.digests import DigestTap, of_bytes, scheme_of
+from grid.namespace.finisher import Finisher, undo_open
+from grid.namespace.ports import Event
+from grid.namespace.storage import Tree, storage_errors
+from grid.namespace.transfers import OpenForReading, OpenForWriting, new_entry, new_name
+
+
+@dataclass(frozen=True, slots=True)
+class WriteRequest:
+    """How a data object is to be opened for writing.
+
+    Attributes:
+        create: make it when it is not there.
+        exclusive: it must not be there (601 and puts without force).
+        truncate: its content starts empty.
+        resource_name: where a new replica goes, or which replica is meant; empty for the zone's default.
+        size_bytes: how much will come, -1 when nobody knows.
+        checksum: the client's own checksum, to be compared.
+        register_checksum: compute one and keep it.
+        token: that of the first opener, for a parallel stream.
+    """
+
+    create: bool = True
+    exclusive: bool = False
+    truncate: bool = True
+    append: bool = False
+    readable: bool = False
+    resource_name: str = ""
+    default_resource_name: str = ""
+    replica_number: int | None = None
+    size_bytes: int = -1
+    data_type: str = "generic"
+    mode: str = ""
+    checksum: str = ""
+    register_checksum: bool = False
+    token: str = ""
+    admin: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectStat:
+    """What a path is: `kind` is 1 for a data object, 2 for a collection."""
+
+    kind: int
+    id: int
+    size_bytes: int
+    checksum: str
+    owner_name: str
+    owner_zone: str
+    create_time: str
+    modify_time: str
+    mode: str = ""
+
+
+class DataObjects:
+    """The operations on single data objects."""
+
+    def __init__(self, context: NamespaceContext, finisher: Finisher) -> None:
+        self._context = context
+        self._finisher = finisher
+
+    # -- looking ---------------------------------------------------------------------------------------------
+
+    def find(self, tx: Transaction, path: str) -> DataObject:
+        """The data object at a path.
+
+        Raises:
+            NotFound: there is none (-808000).
+        """
+        found = object_rows.by_path_or_none(tx, path)
+        if found is None:
+            raise NotFound(f"there is no data object `{paths.printable(path)}`")
+        return found
+
+    def stat(self, caller: Caller, text: str, *, only: str = "") -> ObjectStat:
+        """What is at a path, as far as the caller may know.
+
+        Args:
+            caller: who asks.
+            text: the path.
+            only: `dataObj` or `collection` to look for one kind.
+
+        Raises:
+            NotFound: nothing is there that the caller may see (-310000).
+        """
+        try:
+            path = self._context.path(text).text
+        except (paths.InvalidPath, InvalidArgument) as error:
+            raise NotFound(str(error), status=Status.USER_FILE_DOES_NOT_EXIST) from error
+        with self._context.database.read() as tx:
+            if only != "collection":
+                found = object_rows.by_path_or_none(tx, path)
+                if found is not None and self._may_see(tx, found.acl_id, caller):
+                    return _object_stat(found)
+            if only != "dataObj":
+                collection = collection_rows.by_path_or_none(tx, path)
+                if collection is not None and self._may_see(tx, collection.acl_id, caller):
+                    return ObjectStat(
+                        2, collection.id, 0, "", collection.owner_name, collection.owner_zone,
+                        collection.create_time, collection.modify_time,
+                    )  # fmt: skip
+        raise NotFound(
+            f"`{paths.printable(text)}` is not there, or not yours to see", status=Status.USER_FILE_DOES_NOT_EXIST
+        )
+
+    def _may_see(self, tx: Transaction, acl_id: int, caller: Caller) -> bool:
+        return caller.is_admin or self._context.level(tx, acl_id, caller) >= Access.READ_METADATA
+
+    # -- reading ---------------------------------------------------------------------------------------------
+
+    def open_for_reading(
+        self,
+        caller: Caller,
+        text: str,
+        *,
+        resource_name: str = "",
+        replica_number: int | None = None,
+        token: str = "",
+        admin: bool = False,
+    ) -> OpenForReading:
+        """Open a replica's bytes.
+
+        Raises:
+            NotFound: there is no such data object (-358000).
+            AccessDenied, PolicyDenied: the caller may not read it.
+            Locked: it is being written.
+            NoGoodReplica: no replica can serve.
+        """
+        path = self._context.path(text).text
+        with self._context.database.read() as tx:
+            found = object_rows.by_path_or_none(tx, path)
+            if found is None:
+                what = "a collection" if collection_rows.by_path_or_none(tx, path) else "not there"
+                raise NotFound(f"`{paths.printable(path)}` is {what}", status=Status.OBJ_PATH_DOES_NOT_EXIST)
+            self._context.require(tx, found.acl_id, caller, Access.READ, path, admin)
+            tree = self._context.storage.tree(tx)
+            if resource_name:
+                tree.root_named(resource_name)
+            replica = self._context.storage.pick_for_reading(
+                tree, found, resource_name=resource_name, replica_number=replica_number
+            )
+            self._refuse_locked(tx, found, replica, token)
+        event = Event("object", "read", caller, path, found.id, {"object": object_facts(found, tree)})
+        self._context.policy.before(event)
+        file = self._context.storage.open_for_reading(self._context.database, tree, replica, path)
+        return OpenForReading(path, found, replica, tree.hierarchy(replica.resource_id), file)
+
+    def _refuse_locked(self, tx: Transaction, found: DataObject, replica: Replica, token: str) -> None:
+        if replica.status is ReplicaStatus.INTERMEDIATE:
+            entry = leases.open_of_object(tx, found.id)
+            if entry is None or token != entry.token:
+                raise Locked(
+                    f"replica {replica.number} of `{found.path}` is being written",
+                    status=Status.INTERMEDIATE_REPLICA_ACCESS,
+                )
+        elif replica.status is ReplicaStatus.WRITE_LOCKED:
+            raise Locked(f"another replica of `{found.path}` is being written")
+
+    # -- writing ---------------------------------------------------------------------------------------------
+
+    def open_for_writing(self, caller: Caller, text: str, request: WriteRequest) -> OpenForWriting:
+        """Open a data object for writing, making it when that is asked for.
+
+        Until the first close the object shows an intermediate replica; a crash or a lost connection leaves it
+        as it was.
+
+        Raises:
+            NotFound: no such data object (-358000), or no such collection to make it in (-814000).
+            AlreadyExists: it is there and must not be (-312000), or a collection has the name (-833000).
+            AccessDenied, PolicyDenied: the caller may not.
+            Locked: somebody else has it open for writing.
+        """
+        if text.endswith("/"):
+            raise InvalidArgument(
+                f"`{paths.printable(text)}` ends with a slash, so it names no data object",
+                status=Status.USER_INPUT_PATH_ERR,
+            )
+        path = self._context.path(text).text
+        if request.token:
+            return self._join(caller, path, request)
+        for attempt in range(3):
+            with self._context.database.read() as tx:
+                found = object_rows.by_path_or_none(tx, path)
+            try:
+                if found is None:
+                    return self._open_new(caller, path, request)
+                return self._open_existing(caller, path, found, request)
+            except _Changed:
+                if attempt == 2:
+                    raise Locked(f"`{paths.printable(path)}` is being changed by others") from None
+        raise AssertionError("unreachable")
+
+    def _join(self, caller: Caller, path: str, request: WriteRequest) -> OpenForWriting:
+        with self._context.database.read() as tx:
+            found = self.find(tx, path)
+            self._context.require(tx, found.acl_id, caller, Access.WRITE, path, request.admin)
+            entry = leases.open_by_token(tx, request.token)
+            if entry is None or entry.data_id != found.id:
+                raise Locked(
+                    f"the token does not belong to an open write of `{paths.printable(path)}`",
+                    status=Status.INTERMEDIATE_REPLICA_ACCESS,
+                )
+            tree = self._context.storage.tree(tx)
+        replica = next(r for r in found.replicas if r.number == entry.replica_number)
+        return OpenForWriting(
+            self._context, self._finisher, caller, path, found, replica, tree.by_id[replica.resource_id],
+            tree.hierarchy(replica.resource_id), entry, owner=False, truncate=entry.is_new,
+        )  # fmt: skip
+
+    def _check_new(self, tx: Transaction, caller: Caller, path: str, admin: bool) -> Collection:
+        """The collection a new object goes into, once everything about it is right."""
+        parent = self._context.collection(tx, paths.split(path)[0])
+        self._context.require(tx, parent.acl_id, caller, Access.WRITE, parent.path, admin)
+        if collection_rows.by_path_or_none(tx, path) is not None:
+            raise AlreadyExists(
+                f"`{paths.printable(path)}` is a collection", status=Status.CAT_NAME_EXISTS_AS_COLLECTION
+            )
+        return parent
+
+    def _decide_new(self, caller: Caller, path: str, request: WriteRequest) -> tuple[Tree, Resource]:
+        """Rights, policy and the leaf resource of a new object; outside any transaction."""
+        with self._context.database.read() as tx:
+            self._check_new(tx, caller, path, request.admin)
+            tree = self._context.storage.tree(tx)
+        wanted = request.resource_name or request.default_resource_name or self._context.storage.default_resource
+        event = Event(
+            "object",
+            "create",
+            caller,
+            path,
+            0,
+            {"object": {"path": path, "expected_size": max(request.size_bytes, 0), "closed": False}},
+            {"replica.resource": wanted},
+        )
+        self._context.policy.before(event)
+        chosen = tree.root_named(str(event.settable["replica.resource"]))
+        leaf = tree.leaf_for_writing(chosen, request.size_bytes)
+        self._context.storage.driver(leaf)
+        return tree, leaf
+
+    def _insert_new(
+        self, tx: Transaction, caller: Caller, path: str, request: WriteRequest, replica: Replica
+    ) -> DataObject:
+        """Register a new object with its first replica."""
+        parent = self._check_new(tx, caller, path, request.admin)
+        if object_rows.name_taken(tx, parent.id, paths.split(path)[1]):
+            raise _Changed
+        data_id = tx.new_id()
+        acl = {caller.user.id: int(Access.OWN)}
+        if parent.inherit:
+            acl = dict(self._context.acls.entries(tx, parent.acl_id)) | acl
+        acl_id = self._context.acls.find_or_make(tx, acl)
+        new = DataObject(
+            data_id, parent.id, path, caller.user.name, caller.user.zone, acl_id, (replace(replica, data_id=data_id),)
+        )
+        object_rows.insert_object(tx, new)
+        object_rows.insert_replica(tx, new.replicas[0])
+        return new
+
+    def _open_new(self, caller: Caller, path: str, request: WriteRequest) -> OpenForWriting:
+        if not request.create:
+            with self._context.database.read() as tx:
+                what = "a collection" if collection_rows.by_path_or_none(tx, path) else "not there"
+            raise NotFound(f"`{paths.printable(path)}` is {what}", status=Status.OBJ_PATH_DOES_NOT_EXIST)
+        tree, leaf = self._decide_new(caller, path, request)
+        steps.reached("register.before")
+        with self._context.database.write(durable=False) as tx:
+            replica = _new_replica(leaf, request, tx.timestamp, ReplicaStatus.INTERMEDIATE)
+            new = self._insert_new(tx, caller, path, request, replica)
+            entry = new_entry(new.id, 0, self._context.lease_id, is_new=True, previous={})
+            leases.insert_open(tx, entry)
+        steps.reached("register.after")
+        return OpenForWriting(
+            self._context, self._finisher, caller, path, new, new.replicas[0], leaf, tree.hierarchy(leaf.id), entry,
+            owner=True, truncate=True, tap=self._tap(path, request), append=request.append,
+            checksum_wanted=request.register_checksum, expected_checksum=request.checksum,
+        )  # fmt: skip
+
+    def _tap(self, path: str, request: WriteRequest) -> DigestTap | None:
+        if request.checksum:
+            return DigestTap(scheme_of(request.checksum))
+        if request.register_checksum or self._context.policy.wants_digest(path):
+            return DigestTap()
+        return None
+
+    def _open_existing(
+        self, caller: Caller, path: str, found: DataObject, request: WriteRequest
+    ) -> OpenForWriting:
+        with self._context.database.read() as tx:
+            self._context.require(tx, found.acl_id, caller, Access.WRITE, path, request.admin)
+            tree = self._context.storage.tree(tx)
+        if request.exclusive:
+            raise AlreadyExists(
+                f"`{paths.printable(path)}` exists; overwriting it needs the force flag",
+                status=Status.OVERWRITE_WITHOUT_FORCE_FLAG,
+            )
+        replica = self._replica_to_write(tree, found, request)
+        facts = object_facts(found, tree)
+        self._context.policy.before(Event("object", "write", caller, path, found.id, {"object": facts}))
+        leaf = tree.by_id[replica.resource_id]
+        self._context.storage.driver(leaf)
+        with self._context.database.write(durable=False) as tx:
+            current = self._claim(tx, found)
+            previous = {r.number: int(r.status) for r in current.replicas}
+            entry = new_entry(found.id, replica.number, self._context.lease_id, is_new=False, previous=previous)
+            leases.insert_open(tx, entry)
+            object_rows.update_replica(tx, found.id, -1, status=int(ReplicaStatus.WRITE_LOCKED))
+            object_rows.update_replica(tx, found.id, replica.number, status=int(ReplicaStatus.INTERMEDIATE))
+        return OpenForWriting(
+            self._context, self._finisher, caller, path, found, replica, leaf, tree.hierarchy(leaf.id), entry,
+            owner=True, truncate=request.truncate, tap=self._tap(path, request) if request.truncate else None,
+            append=request.append, checksum_wanted=request.register_checksum or bool(replica.checksum),
+            expected_checksum=request.checksum,
+        )  # fmt: skip
+
+    def _claim(self, tx: Transaction, found: DataObject) -> DataObject:
+        """Lock an object for this writer; a write whose process is gone is undone first."""
+        if not object_rows.lock(tx, found.id):
+            raise _Changed
+        entry = leases.open_of_object(tx, found.id)
+        if entry is not None:
+            if not leases.lease_is_void(tx, entry.lease_id):
+                raise Locked(
+                    f"`{found.path}` is open for writing", status=Status.INTERMEDIATE_REPLICA_ACCESS
+                )
+            undo_open(tx, entry)
+        current = object_rows.by_id_or_none(tx, found.id)
+        if current is None or current.path != found.path:
+            raise _Changed
+        return current
+
+    def _replica_to_write(self, tree: Tree, found: DataObject, request: WriteRequest) -> Replica:
+        if request.replica_number is not None:
+            return self._context.storage.pick_for_reading(tree, found, replica_number=request.replica_number)
+        if request.resource_name:
+            wanted = tree.root_named(request.resource_name)
+            within = [r for r in found.replicas if tree.is_within(r.resource_id, wanted.id)]
+            if not within:
+                raise InvalidArgument(
+                    f"`{found.path}` has no replica on `{request.resource_name}`; replicate it there instead",
+                    status=Status.HIERARCHY_ERROR,
+                )
+            return next((r for r in within if r.status is ReplicaStatus.GOOD), within[0])
+        return self._context.storage.pick_for_reading(tree, found)
+
+    # -- whole puts ------------------------------------------------------------------------------------------
+
+    def put(self, caller: Caller, text: str, data: bytes | memoryview, request: WriteRequest) -> DataObject:
+        """Store a whole data object at once.
+
+        A new object costs one durable transaction; nothing of it is visible before its bytes are on stable
+        storage.
+
+        Raises:
+            As `open_for_writing`; and ChecksumMismatch, after which nothing has changed.
+        """
+        path = self._context.path(text).text
+        with self._context.database.read() as tx:
+            exists = object_rows.by_path_or_none(tx, path) is not None
+        if exists:
+            opened = self.open_for_writing(caller, path, request)
+            try:
+                opened.write(data)
+            except BaseException:
+                opened.abandon()
+                raise
+            opened.commit()
+            return opened.data_object
+        tree, leaf = self._decide_new(caller, path, request)
+        checksum = ""
+        if request.checksum or request.register_checksum or self._context.policy.wants_digest(path):
+            checksum = of_bytes(data, scheme_of(request.checksum) if request.checksum else "sha2")
+            if request.checksum and checksum != request.checksum:
+                raise ChecksumMismatch(f"the bytes of `{path}` have checksum `{checksum}`, not `{request.checksum}`")
+        name = new_name()
+        driver = self._context.storage.driver(leaf)
+        steps.reached("stage.before")
+        with storage_errors():
+            file = driver.stage(name)
+            steps.reached("stage.after")
+            try:
+                if len(data):
+                    file.write(data, 0)
+                steps.reached("sync.before")
+                file.sync()
+                steps.reached("sync.after")
+            except BaseException:
+                file.close()
+                driver.unlink_staged(name)
+                raise
+            file.close()
+        try:
+            return self._register_put(caller, path, request, leaf, name, len(data), checksum)
+        except _Changed:
+            with storage_errors():
+                driver.unlink_staged(name)
+            return self.put(caller, text, data, request)
+        except (CatalogBusy, CatalogUnavailable):
+            raise  # the commit may have happened; an unused staged file is swept later
+        except BaseException:
+            with storage_errors():
+                driver.unlink_staged(name)
+            raise
+
+    def _register_put(
+        self, caller: Caller, path: str, request: WriteRequest, leaf: Resource, name: str, size: int, checksum: str
+    ) -> DataObject:
+        with self._context.database.write() as tx:
+            self._context.fence(tx)
+            replica = replace(
+                _new_replica(leaf, request, tx.timestamp, ReplicaStatus.GOOD),
+                staged_as=name, size_bytes=size, checksum=checksum,
+            )  # fmt: skip
+            new = self._insert_new(tx, caller, path, request, replica)
+            collection_rows.touch(tx, new.collection_id, tx.timestamp)
+            event = Event(
+                "object", "close", caller, path, new.id,
+                {"object": {"size": size, "checksum": checksum, "resource": leaf.name}},
+            )  # fmt: skip
+            self._context.happened(tx, event, size=size, checksum=checksum)
+        self._finisher.wake()
+        return new
+
+
+class _Changed(Exception):
+    """The object appeared, went or moved between looking and locking; look again."""
+
+
+def _new_replica(leaf: Resource, request: WriteRequest, now: str, status: ReplicaStatus) -> Replica:
+    return Replica(
+        data_id=0, number=0, resource_id=leaf.id, physical_path="", staged_as="", size_bytes=0, status=status,
+        checksum="", data_type=request.data_type or "generic", mode=request.mode, comments="",
+        create_time=now, modify_time=now, access_time=now,
+    )  # fmt: skip
+
+
+def _object_stat(found: DataObject) -> ObjectStat:
+    replica = found.best_replica()
+    if replica is None:
+        return ObjectStat(1, found.id, 0, "", found.owner_name, found.owner_zone, "", "")
+    return ObjectStat(
+        1, found.id, replica.size_bytes, replica.checksum, found.owner_name, found.owner_zone,
+        replica.create_time, replica.modify_time, replica.mode,
+    )  # fmt: skip
+
+
+def object_facts(found: DataObject, tree: Tree) -> dict[str, object]:
+    """What rules may read of a data object."""
+    replica = found.best_replica()
+    closed = replica is not None and replica.status in (ReplicaStatus.GOOD, ReplicaStatus.STALE)
+    return {
+        "id": found.id,
+        "path": found.path,
+        "owner": found.owner_name,
+        "size": replica.size_bytes if replica else 0,
+        "checksum": replica.checksum if replica else "",
+        "closed": closed,
+        "copies": len(found.replicas),
+        "resource": tree.by_id[replica.resource_id].name if replica else "",
+    }
+
+

@@ -1,0 +1,135 @@
+"""Digests of bytes as they pass, and how they are written.
+
+A tap gets (offset, buffer) of every write. While writes follow each other without gap or overlap it carries the
+digest on; once they do not, it is broken and the file is read again at close, once.
+
+Source: `irods::hasher`, iRODS 5.0.2: `sha2:` and `sha512:` with base64, `adler32:` and MD5 in hexadecimal.
+"""
+
+import base64
+import hashlib
+import zlib
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final, Protocol
+
+from grid.codes import Status
+from grid.errors import InvalidArgument
+from resources import StagedFile, StoredFile
+
+_CHUNK_BYTES: Final = 4 << 20
+_INLINE_BYTES: Final = 256 << 10
+_HASHING: Final = ThreadPoolExecutor(max_workers=4, thread_name_prefix="hash")
+
+
+class _Hash(Protocol):
+    def update(self, data: bytes | bytearray | memoryview, /) -> None: ...
+
+    def digest(self) -> bytes: ...
+
+    def hexdigest(self) -> str: ...
+
+
+class _Adler32:
+    def __init__(self) -> None:
+        self._value = 1
+
+    def update(self, data: bytes | bytearray | memoryview, /) -> None:
+        self._value = zlib.adler32(data, self._value)
+
+    def digest(self) -> bytes:
+        return self._value.to_bytes(4, "big")
+
+    def hexdigest(self) -> str:
+        return f"{self._value:08x}"
+
+
+SCHEMES: Final = ("sha2", "sha512", "sha1", "md5", "adler32")
+
+
+def _new(scheme: str) -> _Hash:
+    if scheme == "sha2":
+        return hashlib.sha256()
+    if scheme == "sha512":
+        return hashlib.sha512()
+    if scheme == "sha1":
+        return hashlib.sha1(usedforsecurity=False)
+    if scheme == "md5":
+        return hashlib.md5(usedforsecurity=False)
+    if scheme == "adler32":
+        return _Adler32()
+    raise InvalidArgument(
+        f"`{scheme}` is no checksum scheme; known are {', '.join(SCHEMES)}", status=Status.USER_HASH_TYPE_MISMATCH
+    )
+
+
+def _written(scheme: str, state: _Hash) -> str:
+    if scheme == "md5":
+        return state.hexdigest()
+    if scheme == "adler32":
+        return f"adler32:{state.hexdigest()}"
+    return f"{scheme}:{base64.b64encode(state.digest()).decode('ascii')}"
+
+
+def scheme_of(checksum: str) -> str:
+    """The scheme that made a checksum, by how it is written."""
+    head, colon, _ = checksum.partition(":")
+    return head if colon else "md5"
+
+
+def of_bytes(data: bytes | bytearray | memoryview, scheme: str = "sha2") -> str:
+    """The checksum of a buffer."""
+    state = _new(scheme)
+    state.update(data)
+    return _written(scheme, state)
+
+
+def of_file(file: StagedFile | StoredFile, scheme: str = "sha2") -> str:
+    """The checksum of a file, read from its beginning."""
+    state = _new(scheme)
+    buffer = memoryview(bytearray(_CHUNK_BYTES))
+    offset = 0
+    while True:
+        count = file.read_into(buffer, offset)
+        if count == 0:
+            return _written(scheme, state)
+        state.update(buffer[:count])
+        offset += count
+
+
+class DigestTap:
+    """Carries a digest along a sequence of writes; large buffers are hashed beside the writing."""
+
+    __slots__ = ("_pending", "_position", "_state", "broken", "scheme")
+
+    def __init__(self, scheme: str = "sha2") -> None:
+        self.scheme = scheme
+        self.broken = False
+        self._state = _new(scheme)
+        self._position = 0
+        self._pending: Future[None] | None = None
+
+    def see(self, offset: int, data: bytes | bytearray | memoryview) -> None:
+        """Take note of a write; `settle` before the buffer is used again."""
+        if self.broken:
+            return
+        if offset != self._position:
+            self.broken = True
+            return
+        self._position += len(data)
+        if len(data) < _INLINE_BYTES:
+            self._state.update(data)
+        else:
+            self._pending = _HASHING.submit(self._state.update, data)
+
+    def settle(self) -> None:
+        """Return once no buffer is being read any more."""
+        if self._pending is not None:
+            self._pending.result()
+            self._pending = None
+
+    def result(self, size_bytes: int) -> str | None:
+        """The checksum, when every byte of a file of this size was seen in order."""
+        self.settle()
+        if self.broken or self._position != size_bytes:
+            return None
+        return _written(self.scheme, self._state)

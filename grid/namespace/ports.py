@@ -1,0 +1,69 @@
+"""What the operations of the namespace ask of those above them."""
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from grid.catalog.database import Transaction
+from grid.model import Caller, Resource
+from resources import Driver
+
+
+@dataclass(slots=True)
+class Event:
+    """Something that is about to happen, or has happened, to the zone.
+
+    Attributes:
+        noun: `object`, `collection`, `replica`, `metadata`, `access`, `user`, `group` or `resource`.
+        verb: what is done to it.
+        path: the logical path that rules' locations are matched with; empty for administration.
+        subject_id: the catalog id, 0 when there is none yet.
+        facts: what rules may read, by entity: `{"object": {"size": 4096}}`.
+        settable: what `before` rules may set, and its value: `{"replica.resource": "disk1"}`.
+    """
+
+    noun: str
+    verb: str
+    caller: Caller
+    path: str
+    subject_id: int = 0
+    facts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    settable: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return f"{self.noun} {self.verb}"
+
+
+class PolicyHooks(Protocol):
+    """The policy engine as the operations see it."""
+
+    def before(self, event: Event) -> None:
+        """Ask whether an operation may happen, outside any transaction.
+
+        Raises:
+            PolicyDenied: a rule refused.
+            RuleBroken: a rule could not decide.
+        """
+
+    def after(self, tx: Transaction, event: Event) -> None:
+        """Tell that an operation happened, inside its transaction; failing rules do not fail it."""
+
+    def wants_digest(self, path: str) -> bool:
+        """Whether a rule will ask for the digest of what is written at a path."""
+
+    def concerns_objects_below(self, noun: str, verb: str, path: str) -> bool:
+        """Whether any rule judges this event for objects somewhere below a collection."""
+
+
+class DriverFactory(Protocol):
+    """Makes the driver of a storage resource."""
+
+    def __call__(self, resource: Resource) -> Driver: ...
+
+
+class PasswordVault(Protocol):
+    """Seals passwords with the zone's key, so that the catalog never holds one in clear."""
+
+    def seal(self, password: str) -> str: ...
+
+    def open(self, sealed: str) -> str: ...

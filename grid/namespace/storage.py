@@ -1,0 +1,267 @@
+"""Resources as the operations use them: names to leaves, leaves to drivers, replicas to open files."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from grid.catalog import objects as object_rows
+from grid.catalog import resources as resource_rows
+from grid.catalog.database import Database, Transaction
+from grid.codes import Status
+from grid.errors import (
+    GridError,
+    InvalidArgument,
+    NoGoodReplica,
+    NotFound,
+    QuotaExceeded,
+    ResourceUnavailable,
+    StorageFailed,
+    StorageFull,
+)
+from grid.model import COORDINATING_TYPES, STORAGE_TYPES, DataObject, Replica, ReplicaStatus, Resource
+from grid.namespace.ports import DriverFactory
+from resources import (
+    Driver,
+    FileMissing,
+    Offline,
+    OutOfSpace,
+    ResourceError,
+    StoredFile,
+    VaultPath,
+)
+from resources.disk import RegisteredFiles
+
+_CHECK_EVERY_S: Final = 1.0
+_ENOSPC: Final = 28
+
+
+
+def as_grid_error(error: ResourceError) -> GridError:
+    """What a storage error means to the grid's callers."""
+    if isinstance(error, OutOfSpace):
+        return StorageFull(f"the storage is full: {error}", status=int(Status.UNIX_FILE_WRITE_ERR) - _ENOSPC)
+    if isinstance(error, Offline):
+        return ResourceUnavailable(str(error))
+    if isinstance(error, FileMissing):
+        return StorageFailed(str(error), status=int(Status.UNIX_FILE_OPEN_ERR) - 2)
+    return StorageFailed(str(error))
+
+
+@contextmanager
+def storage_errors() -> Iterator[None]:
+    """Let storage errors leave the block as the grid's."""
+    try:
+        yield
+    except ResourceError as error:
+        raise as_grid_error(error) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """All resources at one moment."""
+
+    by_id: Mapping[int, Resource]
+
+    def named(self, name: str) -> Resource:
+        """The resource of a name, or the leaf of a hierarchy `root;...;leaf`.
+
+        Raises:
+            NotFound: there is none (-78000).
+        """
+        wanted = name.rpartition(";")[2]
+        for resource in self.by_id.values():
+            if resource.name == wanted:
+                return resource
+        raise NotFound(f"there is no resource `{name}`", status=Status.SYS_RESC_DOES_NOT_EXIST)
+
+    def root_named(self, name: str) -> Resource:
+        """The resource of a name, which clients may address only when it is no child (-1816000)."""
+        resource = self.named(name)
+        if resource.parent_id is not None and ";" not in name:
+            raise InvalidArgument(
+                f"`{name}` is a part of `{self.hierarchy(resource.id)}`; address the first of these",
+                status=Status.DIRECT_CHILD_ACCESS,
+            )
+        return resource
+
+    def hierarchy(self, resource_id: int) -> str:
+        return resource_rows.hierarchy(self.by_id, resource_id)
+
+    def children(self, resource_id: int) -> list[Resource]:
+        found = [resource for resource in self.by_id.values() if resource.parent_id == resource_id]
+        return sorted(found, key=lambda resource: resource.id)
+
+    def leaves(self, resource: Resource) -> list[Resource]:
+        """The storage resources at or below one, in order of their ids."""
+        if resource.type in STORAGE_TYPES:
+            return [resource]
+        return [leaf for child in self.children(resource.id) for leaf in self.leaves(child)]
+
+    def is_within(self, resource_id: int, ancestor_id: int) -> bool:
+        current: int | None = resource_id
+        while current is not None:
+            if current == ancestor_id:
+                return True
+            current = self.by_id[current].parent_id if current in self.by_id else None
+        return False
+
+    def is_down(self, resource: Resource) -> bool:
+        current: Resource | None = resource
+        while current is not None:
+            if current.is_down:
+                return True
+            current = self.by_id.get(current.parent_id) if current.parent_id is not None else None
+        return False
+
+    def leaf_for_writing(self, resource: Resource, size_bytes: int) -> Resource:
+        """The leaf that takes new bytes: the first one below that is up and has room.
+
+        Raises:
+            ResourceUnavailable: all are down.
+            QuotaExceeded: none has the room its context demands (-311000).
+            InvalidArgument: a coordinating resource without children.
+        """
+        leaves = self.leaves(resource)
+        if not leaves:
+            raise InvalidArgument(
+                f"`{resource.name}` has no storage resource below it", status=Status.NO_NEXT_RESC_FOUND
+            )
+        usable = [leaf for leaf in leaves if not self.is_down(leaf)]
+        if not usable:
+            raise ResourceUnavailable(f"`{resource.name}` is marked down", status=Status.SYS_RESC_IS_DOWN)
+        roomy = [leaf for leaf in usable if _has_room(leaf, size_bytes)]
+        if not roomy:
+            raise QuotaExceeded(
+                f"`{resource.name}` keeps more room free than {size_bytes} bytes would leave",
+                status=Status.USER_FILE_TOO_LARGE,
+            )
+        return roomy[0]
+
+
+def _has_room(resource: Resource, size_bytes: int) -> bool:
+    """Whether a new file leaves the free space that the resource's context string asks for."""
+    pairs = dict(part.split("=", 1) for part in resource.context.split(";") if "=" in part)
+    wanted = pairs.get("minimum_free_space_for_create_in_bytes", "").strip()
+    if not wanted.isdigit() or not resource.free_space.isdigit():
+        return True
+    return int(resource.free_space) - max(size_bytes, 0) >= int(wanted)
+
+
+class Storage:
+    """The drivers of this process, and what opens replicas."""
+
+    def __init__(self, zone: str, default_resource: str, factory: DriverFactory) -> None:
+        self._zone = zone
+        self.default_resource = default_resource
+        self._factory = factory
+        self._drivers: dict[tuple[int, str], Driver] = {}
+        self._checked: dict[int, float] = {}
+        self._lock = threading.Lock()
+
+    def tree(self, tx: Transaction) -> Tree:
+        return Tree(resource_rows.all_by_id(tx))
+
+    def driver(self, resource: Resource, *, check: bool = True) -> Driver:
+        """The driver of a leaf, looked at again once a second.
+
+        Raises:
+            ResourceUnavailable: its vault is not there or not the right one.
+        """
+        if resource.type in COORDINATING_TYPES:
+            raise InvalidArgument(f"`{resource.name}` holds no files itself", status=Status.HIERARCHY_ERROR)
+        key = (resource.id, resource.vault_path)
+        with self._lock:
+            driver = self._drivers.get(key)
+            if driver is None:
+                driver = self._drivers[key] = self._factory(resource)
+        if check and time.monotonic() - self._checked.get(resource.id, -10.0) > _CHECK_EVERY_S:
+            with storage_errors():
+                driver.check()
+            self._checked[resource.id] = time.monotonic()
+        return driver
+
+    def place_of(self, path: str) -> VaultPath:
+        """Where the bytes of a logical path lie in any vault: the path without its zone."""
+        return VaultPath.of(path[len(self._zone) + 1 :])
+
+    def physical_path(self, resource: Resource, replica: Replica, path: str) -> str:
+        """Where a replica's bytes lie, or will lie, as an administrator reads it."""
+        if replica.physical_path:
+            return replica.physical_path
+        return self.driver(resource, check=False).physical_path(self.place_of(path))
+
+    def pick_for_reading(
+        self, tree: Tree, found: DataObject, *, resource_name: str = "", replica_number: int | None = None
+    ) -> Replica:
+        """The replica that serves a read.
+
+        Raises:
+            NoGoodReplica: none matches (-164000, -168000), or none that is up is good.
+            Locked status comes from the caller, which knows about tokens.
+        """
+        if replica_number is not None:
+            for replica in found.replicas:
+                if replica.number == replica_number:
+                    return replica
+            raise NoGoodReplica(
+                f"`{found.path}` has no replica {replica_number}", status=Status.SYS_REPLICA_DOES_NOT_EXIST
+            )
+        candidates = list(found.replicas)
+        if resource_name:
+            wanted = tree.named(resource_name)
+            candidates = [r for r in candidates if tree.is_within(r.resource_id, wanted.id)]
+            if not candidates:
+                raise NoGoodReplica(
+                    f"`{found.path}` has no replica on `{resource_name}`", status=Status.SYS_REPLICA_INACCESSIBLE
+                )
+        usable = [r for r in candidates if not tree.is_down(tree.by_id[r.resource_id])]
+        if not usable:
+            raise NoGoodReplica(
+                f"every resource that holds `{found.path}` is marked down", status=Status.SYS_REPLICA_INACCESSIBLE
+            )
+        good = [r for r in usable if r.status is ReplicaStatus.GOOD]
+        return (good or usable)[0]
+
+    def open_for_reading(self, database: Database, tree: Tree, replica: Replica, path: str) -> StoredFile:
+        """Open a replica's bytes, wherever they are between staging area and logical place.
+
+        Raises:
+            ResourceUnavailable, StorageFailed: as the storage says.
+        """
+        resource = tree.by_id[replica.resource_id]
+        driver = self.driver(resource)
+        if replica.physical_path:
+            with storage_errors():
+                return RegisteredFiles.open(replica.physical_path)
+        attempts: list[Callable[[], StoredFile]] = []
+        place = self.place_of(path)
+        if replica.staged_as:
+            attempts.append(lambda: driver.open_staged_for_reading(replica.staged_as))
+        attempts.append(lambda: driver.open(place))
+        for _ in range(3):
+            for attempt in attempts:
+                try:
+                    with storage_errors():
+                        return attempt()
+                except StorageFailed as error:
+                    if not isinstance(error.__cause__, FileMissing):
+                        raise
+            # the file is on its way between two names: whoever moves it does so inside a short transaction
+            with database.read() as tx:
+                current = object_rows.by_id_or_none(tx, replica.data_id)
+            again = next((r for r in current.replicas if r.number == replica.number), None) if current else None
+            if current is None or again is None:
+                break
+            place = self.place_of(current.path)
+            attempts = [lambda: driver.open(place)]
+            if again.staged_as:
+                staged_as = again.staged_as
+                attempts.insert(0, lambda: driver.open_staged_for_reading(staged_as))
+            time.sleep(0.02)
+        raise StorageFailed(
+            f"the file of replica {replica.number} of `{path}` is missing on `{resource.name}`",
+            status=int(Status.UNIX_FILE_OPEN_ERR) - 2,
+        )

@@ -1,0 +1,337 @@
+"""Open data objects: what a descriptor of a connection stands for.
+
+A writer works on a file of the staging area; nobody sees its bytes before `commit` made the replica good in one
+transaction. A writer that goes away leaves the object as it was. Several connections may write one replica when
+they show the token of the first; only the first one's commit finishes it.
+"""
+
+import json
+import time
+import uuid
+from dataclasses import dataclass, field
+
+from grid.catalog import collections as collection_rows
+from grid.catalog import journal, leases
+from grid.catalog import objects as object_rows
+from grid.catalog.leases import OpenWrite
+from grid.codes import Status
+from grid.errors import ChecksumMismatch, InvalidArgument, LeaseLost
+from grid.model import Caller, DataObject, Replica, ReplicaStatus, Resource
+from grid.namespace import steps
+from grid.namespace.context import NamespaceContext
+from grid.namespace.digests import DigestTap, of_file, scheme_of
+from grid.namespace.finisher import Finisher, undo_open
+from grid.namespace.ports import Event
+from grid.namespace.storage import storage_errors
+from resources import FileMissing, PlaceTaken, StagedFile, StoredFile
+
+BUFFER_BYTES = 4 << 20
+
+
+def new_name() -> str:
+    """A name for the staging area that nothing else has; also what a replica token looks like."""
+    return str(uuid.uuid4())
+
+
+@dataclass(slots=True)
+class OpenForReading:
+    """A replica being read."""
+
+    path: str
+    data_object: DataObject
+    replica: Replica
+    hierarchy: str
+    file: StoredFile
+    position: int = 0
+    writable: bool = field(default=False, init=False)
+    token: str = ""
+    checksum_wanted: bool = False
+
+    def read_into(self, buffer: memoryview) -> int:
+        with storage_errors():
+            count = self.file.read_into(buffer, self.position)
+        self.position += count
+        return count
+
+    def size(self) -> int:
+        with storage_errors():
+            return self.file.size()
+
+    def close(self) -> None:
+        self.file.close()
+
+
+@dataclass(slots=True)
+class OpenForWriting:
+    """A replica being written.
+
+    Attributes:
+        owner: this is the first opener, whose close decides.
+        truncate: the new content does not begin with the old one.
+        changed: at least one byte was written, or the content was cut.
+    """
+
+    context: NamespaceContext
+    finisher: Finisher
+    caller: Caller
+    path: str
+    data_object: DataObject
+    replica: Replica
+    resource: Resource
+    hierarchy: str
+    entry: OpenWrite
+    owner: bool
+    truncate: bool
+    tap: DigestTap | None = None
+    append: bool = False
+    position: int = 0
+    changed: bool = False
+    checksum_wanted: bool = False
+    expected_checksum: str = ""
+    file: StagedFile | None = None
+    ended: bool = False
+    writable: bool = field(default=True, init=False)
+
+    @property
+    def token(self) -> str:
+        return self.entry.token
+
+    def staged(self) -> StagedFile:
+        """The staged file, made now if nothing was written yet."""
+        if self.file is None:
+            driver = self.context.storage.driver(self.resource)
+            name = self.entry.staged_as
+            steps.reached("stage.before")
+            with storage_errors():
+                if not self.owner:
+                    try:
+                        self.file = driver.open_staged(name)
+                        return self.file
+                    except FileMissing:
+                        pass  # the first opener has not written yet
+                try:
+                    self.file = driver.stage(name) if self.truncate else self._private_copy(name)
+                except PlaceTaken:
+                    self.file = driver.open_staged(name)
+            steps.reached("stage.after")
+        return self.file
+
+    def _private_copy(self, name: str) -> StagedFile:
+        driver = self.context.storage.driver(self.resource)
+        if self.replica.physical_path:
+            return self._copy_of_registered(name)
+        if self.replica.staged_as:
+            try:
+                return driver.stage_copy(self.replica.staged_as, name)
+            except FileMissing:
+                pass  # it was placed meanwhile
+        return driver.stage_copy(self.context.storage.place_of(self.path), name)
+
+    def _copy_of_registered(self, name: str) -> StagedFile:
+        with self.context.database.read() as tx:
+            tree = self.context.storage.tree(tx)
+        source = self.context.storage.open_for_reading(self.context.database, tree, self.replica, self.path)
+        target = self.context.storage.driver(self.resource).stage(name)
+        buffer, offset = memoryview(bytearray(BUFFER_BYTES)), 0
+        try:
+            while count := source.read_into(buffer, offset):
+                target.write(buffer[:count], offset)
+                offset += count
+        finally:
+            source.close()
+        return target
+
+    def write(self, data: bytes | bytearray | memoryview) -> int:
+        """Write at the position and move it on.
+
+        Raises:
+            StorageFull, StorageFailed: some of the bytes may be in the staged file; nobody sees them.
+        """
+        file = self.staged()
+        if self.append:
+            self.position = file.size()
+        steps.reached("bytes.before")
+        if self.tap is not None:
+            self.tap.see(self.position, data)
+        try:
+            with storage_errors():
+                count = file.write(data, self.position)
+        finally:
+            if self.tap is not None:
+                self.tap.settle()
+        steps.reached("bytes.after")
+        self.changed = True
+        self.position += count
+        return count
+
+    def set_size(self, size_bytes: int) -> None:
+        """Cut or extend the content."""
+        with storage_errors():
+            self.staged().truncate(size_bytes)
+        self.changed = True
+        if self.tap is not None and size_bytes:
+            self.tap.broken = True
+
+    def read_into(self, buffer: memoryview) -> int:
+        if self.file is None and not self.truncate:
+            self.staged()
+        if self.file is None:
+            return 0
+        with storage_errors():
+            count = self.file.read_into(buffer, self.position)
+        self.position += count
+        return count
+
+    def size(self) -> int:
+        if self.file is not None:
+            with storage_errors():
+                return self.file.size()
+        return 0 if self.truncate else self.replica.size_bytes
+
+    def leave(self) -> None:
+        """End a parallel stream without deciding anything."""
+        self.ended = True
+        if self.file is not None:
+            with storage_errors():
+                if self.changed:
+                    self.file.sync()
+                self.file.close()
+
+    def abandon(self) -> None:
+        """Give up the write: the object is again what it was before."""
+        if self.ended:
+            return
+        self.ended = True
+        if self.file is not None:
+            self.file.close()
+        if not self.owner:
+            return
+        with self.context.database.write() as tx:
+            entry = leases.open_by_token(tx, self.entry.token)
+            if entry is not None:
+                undo_open(tx, entry)
+        self.finisher.wake()
+
+    def commit(self) -> None:
+        """Make the new content the object's: all of it or, on any error, nothing.
+
+        Raises:
+            ChecksumMismatch: the client's checksum is another one.
+            LeaseLost: the write was declared void meanwhile.
+        """
+        try:
+            self._commit()
+        except BaseException:
+            self.abandon()
+            raise
+
+    def _commit(self) -> None:
+        if not self.changed and not self.truncate and not self.entry.is_new:
+            self._unchanged()
+            return
+        file = self.staged()
+        steps.reached("sync.before")
+        with storage_errors():
+            file.sync()
+            size = file.size()
+        steps.reached("sync.after")
+        checksum = self._checksum(file, size)
+        event = Event(
+            "object",
+            "close",
+            self.caller,
+            self.path,
+            self.data_object.id,
+            {"object": {"size": size, "checksum": checksum, "resource": self.resource.name}},
+        )
+        with self.context.database.write() as tx:
+            self.context.fence(tx)
+            if not leases.delete_open(tx, self.entry.token):
+                raise LeaseLost(
+                    "the write was declared void and the object may have changed since; open it again",
+                    status=Status.INTERMEDIATE_REPLICA_ACCESS,
+                )
+            now = tx.timestamp
+            current = tx.one(
+                "SELECT staged_as, create_time FROM replicas WHERE data_id = :id AND number = :n",
+                {"id": self.data_object.id, "n": self.replica.number},
+            )
+            if current is None:
+                raise LeaseLost("the replica was removed while it was written")
+            if current[0] and current[0] != self.entry.staged_as:
+                journal.add_vault_task(tx, self.resource.id, "unlink_staged", current[0])
+            object_rows.update_replica(
+                tx,
+                self.data_object.id,
+                self.replica.number,
+                status=int(ReplicaStatus.GOOD),
+                staged_as=self.entry.staged_as,
+                physical_path="",
+                size_bytes=size,
+                checksum=checksum,
+                modify_time=now,
+                access_time=now,
+            )
+            for number in json.loads(self.entry.previous or "{}"):
+                if int(number) != self.replica.number:
+                    object_rows.update_replica(tx, self.data_object.id, int(number), status=int(ReplicaStatus.STALE))
+            object_rows.content_changed(tx, self.data_object.id)
+            collection_rows.touch(tx, self.data_object.collection_id, now)
+            self.context.happened(tx, event, size=size, checksum=checksum)
+        self.ended = True
+        file.close()
+        self.finisher.wake()
+
+    def _unchanged(self) -> None:
+        with self.context.database.write(durable=False) as tx:
+            if leases.delete_open(tx, self.entry.token):
+                for number, status in json.loads(self.entry.previous or "{}").items():
+                    object_rows.update_replica(tx, self.data_object.id, int(number), status=status)
+        self.ended = True
+        if self.file is not None:
+            self.file.close()
+
+    def _checksum(self, file: StagedFile, size: int) -> str:
+        expected = self.expected_checksum
+        scheme = scheme_of(expected) if expected else "sha2"
+        if not (self.checksum_wanted or expected or self.tap is not None):
+            return ""
+        found = self.tap.result(size) if self.tap is not None and self.tap.scheme == scheme else None
+        if found is None:
+            with storage_errors():
+                found = of_file(file, scheme)
+        if expected and found != expected:
+            raise ChecksumMismatch(f"the bytes of `{self.path}` have checksum `{found}`, not `{expected}`")
+        return found
+
+
+OpenReplica = OpenForReading | OpenForWriting
+
+
+def require_writable(opened: OpenReplica) -> OpenForWriting:
+    """The write side of a descriptor.
+
+    Raises:
+        InvalidArgument: it was opened for reading only (-513009).
+    """
+    if isinstance(opened, OpenForReading):
+        raise InvalidArgument(
+            f"`{opened.path}` is open for reading only", status=int(Status.UNIX_FILE_WRITE_ERR) - 9
+        )
+    return opened
+
+
+def new_entry(
+    data_id: int, number: int, lease_id: int, *, is_new: bool, previous: dict[int, int]
+) -> OpenWrite:
+    """The row that says who writes what, and what to go back to."""
+    return OpenWrite(
+        token=new_name(),
+        data_id=data_id,
+        replica_number=number,
+        lease_id=lease_id,
+        staged_as=new_name(),
+        is_new=is_new,
+        previous=json.dumps({str(n): s for n, s in previous.items()}),
+        opened_at=time.time(),
+    )

@@ -1,0 +1,413 @@
+"""A vault on a POSIX file system, laid out by logical path.
+
+    VAULT/.beamgrid/resource-id      the marker: which resource this vault belongs to
+    VAULT/.beamgrid/staging/NAME     files on their way
+    VAULT/home/anna/scan.h5          files at their logical place
+
+Every step below the vault is an `openat` with O_NOFOLLOW on the folder before it, so neither a name nor a
+symbolic link somebody laid into the vault leads out of it. An unmounted file system leaves an empty mount point
+without a marker, which is `Offline`, so nothing is ever written there.
+"""
+
+import errno
+import os
+import stat as stat_module
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from resources.errors import (
+    Denied,
+    FileMissing,
+    InvalidVaultPath,
+    Offline,
+    OutOfSpace,
+    PermanentResourceError,
+    PlaceTaken,
+    ResourceError,
+    TransientResourceError,
+)
+from resources.protocol import RESERVED, Capabilities, Stat, VaultPath
+
+_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE: Final = os.O_NOFOLLOW | os.O_CLOEXEC
+_COPY_CHUNK: Final = 64 << 20
+
+_CLASSES: Final[dict[int, type[ResourceError]]] = {
+    errno.ENOENT: FileMissing,
+    errno.ENOSPC: OutOfSpace,
+    errno.EDQUOT: OutOfSpace,
+    errno.EFBIG: OutOfSpace,
+    errno.EACCES: Denied,
+    errno.EPERM: Denied,
+    errno.EROFS: Denied,
+    errno.EEXIST: PlaceTaken,
+    errno.EISDIR: PlaceTaken,
+    errno.ENOTDIR: PlaceTaken,
+    errno.ENOTEMPTY: PlaceTaken,
+    errno.ELOOP: PlaceTaken,
+    errno.ESTALE: TransientResourceError,
+    errno.EIO: TransientResourceError,
+    errno.EINTR: TransientResourceError,
+    errno.EAGAIN: TransientResourceError,
+}
+
+
+@contextmanager
+def _translated(what: str) -> Iterator[None]:
+    """Turn an OSError into the class that says what the caller can do about it."""
+    try:
+        yield
+    except OSError as error:
+        kind = _CLASSES.get(error.errno or 0, PermanentResourceError)
+        raise kind(f"{what}: {os.strerror(error.errno or 0)}") from error
+
+
+class DiskFile:
+    """An open file of a disk vault, for reading and, in the staging area, for writing."""
+
+    __slots__ = ("_descriptor", "_folder_descriptor", "_name")
+
+    def __init__(self, descriptor: int, name: str, folder_descriptor: int | None = None) -> None:
+        self._descriptor = descriptor
+        self._name = name
+        self._folder_descriptor = folder_descriptor
+
+    def write(self, data: bytes | bytearray | memoryview, offset: int) -> int:
+        view = memoryview(data)
+        done = 0
+        try:
+            while done < len(view):
+                done += os.pwrite(self._descriptor, view[done:], offset + done)
+        except OSError as error:
+            kind = _CLASSES.get(error.errno or 0, PermanentResourceError)
+            raise kind(f"writing `{self._name}`: {os.strerror(error.errno or 0)}") from error
+        return done
+
+    def read_into(self, buffer: bytearray | memoryview, offset: int) -> int:
+        with _translated(f"reading `{self._name}`"):
+            view = memoryview(buffer)
+            done = 0
+            while done < len(view):
+                count = os.preadv(self._descriptor, [view[done:]], offset + done)
+                if count == 0:
+                    break
+                done += count
+            return done
+
+    def size(self) -> int:
+        with _translated(f"looking at `{self._name}`"):
+            return os.fstat(self._descriptor).st_size
+
+    def truncate(self, size_bytes: int) -> None:
+        with _translated(f"truncating `{self._name}`"):
+            os.ftruncate(self._descriptor, size_bytes)
+
+    def sync(self) -> None:
+        with _translated(f"syncing `{self._name}`"):
+            os.fsync(self._descriptor)
+            if self._folder_descriptor is not None:
+                os.fsync(self._folder_descriptor)
+
+    def descriptor(self) -> int | None:
+        return self._descriptor
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+class DiskDriver:
+    """The files of one vault folder.
+
+    Args:
+        vault: the folder, absolute.
+        resource_id: what its marker has to say.
+    """
+
+    capabilities = Capabilities(has_descriptors=True, survives_restart=True)
+
+    def __init__(self, vault: str, resource_id: int) -> None:
+        self._vault = vault
+        self._marker = str(resource_id)
+        self._root = -1
+        self._staging = -1
+
+    @classmethod
+    def create(cls, vault: str, resource_id: int) -> "DiskDriver":
+        """Make the folder a vault of this resource; one that is so already stays as it is.
+
+        Raises:
+            PlaceTaken: the folder is the vault of another resource.
+        """
+        own = Path(vault) / RESERVED
+        with _translated(f"making the vault `{vault}`"):
+            (own / "staging").mkdir(parents=True, exist_ok=True)
+            marker = own / "resource-id"
+            if marker.exists():
+                if marker.read_text().strip() != str(resource_id):
+                    raise PlaceTaken(
+                        f"`{vault}` is the vault of resource {marker.read_text().strip()}; use another folder"
+                    )
+            else:
+                marker.write_text(f"{resource_id}\n")
+        return cls(vault, resource_id)
+
+    def _open_root(self) -> int:
+        if self._root >= 0:
+            return self._root
+        try:
+            root = os.open(self._vault, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise Offline(f"the vault `{self._vault}` cannot be opened: {os.strerror(error.errno or 0)}") from error
+        try:
+            self._staging = os.open(f"{RESERVED}/staging", _FOLDER, dir_fd=root)
+        except OSError as error:
+            os.close(root)
+            raise Offline(
+                f"the vault `{self._vault}` holds no `{RESERVED}` folder; is its file system mounted?"
+            ) from error
+        self._root = root
+        return root
+
+    def _forget(self) -> None:
+        for descriptor in (self._root, self._staging):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._root = self._staging = -1
+
+    def check(self) -> None:
+        root = self._open_root()
+        try:
+            same = os.path.samestat(os.fstat(root), os.stat(self._vault))
+            marker = os.open(f"{RESERVED}/resource-id", os.O_RDONLY | _FILE, dir_fd=root)
+        except OSError as error:
+            self._forget()
+            raise Offline(f"the vault `{self._vault}` has lost its marker; is its file system mounted?") from error
+        try:
+            found = os.read(marker, 64).decode("ascii", "replace").strip()
+        finally:
+            os.close(marker)
+        if not same:
+            self._forget()
+            raise Offline(f"the vault `{self._vault}` was mounted anew; it is looked at again")
+        if found != self._marker:
+            self._forget()
+            raise Offline(f"the vault `{self._vault}` is marked for resource {found}, not {self._marker}")
+
+    def free_bytes(self) -> int | None:
+        with _translated(f"asking for the room in `{self._vault}`"):
+            facts = os.fstatvfs(self._open_root())
+            return facts.f_bavail * facts.f_frsize
+
+    def physical_path(self, place: VaultPath) -> str:
+        return f"{self._vault}/{place.text}"
+
+    @contextmanager
+    def _folder(self, components: tuple[str, ...], *, make: bool) -> Iterator[int]:
+        """A descriptor of the folder at these components, reached without following links."""
+        current = os.dup(self._open_root())
+        try:
+            for component in components:
+                try:
+                    following = os.open(component, _FOLDER, dir_fd=current)
+                except FileNotFoundError:
+                    if not make:
+                        raise
+                    try:
+                        os.mkdir(component, 0o770, dir_fd=current)
+                        os.fsync(current)
+                    except FileExistsError:
+                        pass  # another process was faster
+                    following = os.open(component, _FOLDER, dir_fd=current)
+                os.close(current)
+                current = following
+            yield current
+        finally:
+            os.close(current)
+
+    def _staged_name(self, name: str) -> str:
+        if not name or "/" in name or name in (".", "..") or "\0" in name:
+            raise InvalidVaultPath(f"`{name!r}` cannot be the name of a staged file")
+        self._open_root()
+        return name
+
+    def stage(self, name: str) -> DiskFile:
+        name = self._staged_name(name)
+        with _translated(f"staging `{name}` in `{self._vault}`"):
+            descriptor = os.open(
+                name, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FILE, 0o640, dir_fd=self._staging
+            )
+        return DiskFile(descriptor, name, self._staging)
+
+    def open_staged(self, name: str) -> DiskFile:
+        name = self._staged_name(name)
+        with _translated(f"opening staged `{name}` in `{self._vault}`"):
+            return DiskFile(os.open(name, os.O_RDWR | _FILE, dir_fd=self._staging), name, self._staging)
+
+    def open_staged_for_reading(self, name: str) -> DiskFile:
+        name = self._staged_name(name)
+        with _translated(f"opening staged `{name}` in `{self._vault}`"):
+            return DiskFile(os.open(name, os.O_RDONLY | _FILE, dir_fd=self._staging), name)
+
+    def stage_copy(self, source: VaultPath | str, name: str) -> DiskFile:
+        original = self.open_staged_for_reading(source) if isinstance(source, str) else self.open(source)
+        try:
+            copy = self.stage(name)
+            try:
+                with _translated(f"copying to staged `{name}` in `{self._vault}`"):
+                    _copy(original._descriptor, copy._descriptor)
+            except BaseException:
+                copy.close()
+                self.unlink_staged(name)
+                raise
+            return copy
+        finally:
+            original.close()
+
+    def place(self, name: str, place: VaultPath) -> None:
+        name = self._staged_name(name)
+        with (
+            _translated(f"placing `{place.text}` in `{self._vault}`"),
+            self._folder(place.components[:-1], make=True) as folder,
+        ):
+            try:
+                os.rename(name, place.components[-1], src_dir_fd=self._staging, dst_dir_fd=folder)
+            except FileNotFoundError:
+                facts = os.stat(place.components[-1], dir_fd=folder, follow_symlinks=False)
+                if not stat_module.S_ISREG(facts.st_mode):
+                    raise
+
+    def sync_places(self, places: list[VaultPath]) -> None:
+        with _translated(f"syncing folders of `{self._vault}`"):
+            for components in {place.components[:-1] for place in places}:
+                try:
+                    with self._folder(components, make=False) as folder:
+                        os.fsync(folder)
+                except FileNotFoundError:
+                    pass  # moved away since; whoever moved it syncs it
+
+    def open(self, place: VaultPath) -> DiskFile:
+        with (
+            _translated(f"opening `{place.text}` in `{self._vault}`"),
+            self._folder(place.components[:-1], make=False) as folder,
+        ):
+            return DiskFile(os.open(place.components[-1], os.O_RDONLY | _FILE, dir_fd=folder), place.text)
+
+    def stat(self, place: VaultPath) -> Stat:
+        with (
+            _translated(f"looking at `{place.text}` in `{self._vault}`"),
+            self._folder(place.components[:-1], make=False) as folder,
+        ):
+            facts = os.stat(place.components[-1], dir_fd=folder, follow_symlinks=False)
+            if not stat_module.S_ISREG(facts.st_mode):
+                raise PlaceTaken(f"`{place.text}` is not a file")
+            return Stat(facts.st_size, facts.st_mtime)
+
+    def move(self, source: VaultPath, target: VaultPath) -> None:
+        with (
+            _translated(f"moving `{source.text}` to `{target.text}` in `{self._vault}`"),
+            self._folder(target.components[:-1], make=True) as target_folder,
+        ):
+            try:
+                with self._folder(source.components[:-1], make=False) as source_folder:
+                    os.stat(source.components[-1], dir_fd=source_folder, follow_symlinks=False)
+                    if _exists(target.components[-1], target_folder):
+                        raise PlaceTaken(f"`{target.text}` is taken")
+                    os.rename(
+                        source.components[-1],
+                        target.components[-1],
+                        src_dir_fd=source_folder,
+                        dst_dir_fd=target_folder,
+                    )
+            except FileNotFoundError:
+                return
+
+    def unlink(self, place: VaultPath) -> None:
+        try:
+            with (
+                _translated(f"removing `{place.text}` from `{self._vault}`"),
+                self._folder(place.components[:-1], make=False) as folder,
+            ):
+                os.unlink(place.components[-1], dir_fd=folder)
+        except FileMissing:
+            return
+
+    def unlink_staged(self, name: str) -> None:
+        name = self._staged_name(name)
+        try:
+            with _translated(f"removing staged `{name}` from `{self._vault}`"):
+                os.unlink(name, dir_fd=self._staging)
+        except FileMissing:
+            return
+
+    def remove_folder(self, place: VaultPath) -> None:
+        try:
+            with (
+                _translated(f"removing folder `{place.text}` from `{self._vault}`"),
+                self._folder(place.components[:-1], make=False) as folder,
+            ):
+                os.rmdir(place.components[-1], dir_fd=folder)
+        except (FileMissing, PlaceTaken):
+            return
+
+    def staged_names(self) -> list[tuple[str, float]]:
+        self._open_root()
+        with _translated(f"listing the staging area of `{self._vault}`"), os.scandir(self._staging) as entries:
+            return [(entry.name, entry.stat(follow_symlinks=False).st_mtime) for entry in entries]
+
+
+def _exists(name: str, folder: int) -> bool:
+    try:
+        facts = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    if stat_module.S_ISDIR(facts.st_mode):
+        try:
+            os.rmdir(name, dir_fd=folder)  # an empty folder is no obstacle
+        except OSError:
+            return True
+        return False
+    return True
+
+
+def _copy(source: int, target: int) -> None:
+    """Copy a whole file inside the kernel, sharing blocks where the file system can."""
+    remaining = os.fstat(source).st_size
+    offset = 0
+    while remaining > 0:
+        count = os.copy_file_range(source, target, min(remaining, _COPY_CHUNK), offset, offset)
+        if count == 0:
+            break
+        offset += count
+        remaining -= count
+
+
+class RegisteredFiles:
+    """Files outside any vault that administrators registered where they lie; read only."""
+
+    @staticmethod
+    def open(path: str) -> DiskFile:
+        """Open a registered file.
+
+        Raises:
+            FileMissing, Denied: as the file system says.
+        """
+        with _translated(f"opening registered `{path}`"):
+            return DiskFile(os.open(path, os.O_RDONLY | os.O_CLOEXEC), path)
+
+    @staticmethod
+    def stat(path: str) -> Stat:
+        """Size and time of a registered file.
+
+        Raises:
+            FileMissing: there is none.
+            PlaceTaken: it is not a plain file.
+        """
+        with _translated(f"looking at registered `{path}`"):
+            facts = os.stat(path)
+            if not stat_module.S_ISREG(facts.st_mode):
+                raise PlaceTaken(f"`{path}` is not a file")
+            return Stat(facts.st_size, facts.st_mtime)
