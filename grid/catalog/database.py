@@ -212,6 +212,8 @@ class Database:
     def _failed(self, error: Exception) -> NoReturn:
         if isinstance(error, (sqlite3.IntegrityError, psycopg.errors.IntegrityError)):
             raise AlreadyExists(f"the catalog holds such an entry already: {_short(error)}") from error
+        if isinstance(error, sqlite3.OperationalError) and "interrupted" in str(error):
+            raise CatalogBusy("the statement took longer than it may here") from error
         if isinstance(error, sqlite3.OperationalError) and ("locked" in str(error) or "busy" in str(error)):
             raise CatalogBusy(f"the catalog did not become free within {BUSY_TIMEOUT_S:.0f} s") from error
         if isinstance(

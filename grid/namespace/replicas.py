@@ -23,7 +23,7 @@ from grid.errors import (
     NotFound,
     NotPrivileged,
 )
-from grid.model import Access, Caller, DataObject, Replica, ReplicaStatus, Resource
+from grid.model import STORAGE_TYPES, Access, Caller, DataObject, Replica, ReplicaStatus, Resource
 from grid.namespace.context import NamespaceContext
 from grid.namespace.data_objects import DataObjects, WriteRequest, object_facts
 from grid.namespace.digests import DigestTap, of_file, scheme_of
@@ -31,7 +31,6 @@ from grid.namespace.finisher import Finisher
 from grid.namespace.ports import Event
 from grid.namespace.storage import Tree, storage_errors
 from grid.namespace.transfers import BUFFER_BYTES, new_name
-from resources import VaultPath
 from resources.disk import RegisteredFiles
 
 
@@ -125,6 +124,17 @@ class Replicas:
         event = Event("replica", "create", caller, path, found.id, facts, {"replica.resource": leaf.name})
         self._context.policy.before(event)
         return self._copy(event, found, tree, source, leaf, existing)
+
+    def update_stale(self, caller: Caller, text: str, *, admin: bool = False, every: bool = False) -> int:
+        """Bring stale replicas up to date from a good one: the first, or `every` one. Returns the bytes copied."""
+        path = self._context.path(text).text
+        found, tree = self._load(path, caller, Access.READ, admin)
+        stale = [r for r in found.replicas if r.status is ReplicaStatus.STALE]
+        copied = 0
+        for replica in stale if every else stale[:1]:
+            hierarchy = tree.hierarchy(replica.resource_id)
+            copied += self.replicate(caller, path, hierarchy, update=True, admin=admin)
+        return copied
 
     def _copy(
         self,
@@ -583,9 +593,32 @@ class Replicas:
                 object_rows.set_owner(tx, found.id, user.name, user.zone)
             self._context.happened(tx, event, **{k: str(v) for k, v in changes.items()})
 
-    def place_of(self, path: str) -> VaultPath:
-        """Where the bytes of a path lie in a vault."""
-        return self._context.storage.place_of(path)
+    def touch(
+        self, caller: Caller, text: str, timestamp: str, *, replica_number: int | None = None, resource_name: str = ""
+    ) -> None:
+        """Set the modification time of one replica, as `itouch` does.
+
+        Raises:
+            NoGoodReplica: no such replica (-164000, -168000).
+        """
+        path = self._context.path(text).text
+        found, tree = self._load(path, caller, Access.WRITE, admin=False)
+        if resource_name:
+            wanted = tree.named(resource_name)
+            if wanted.type not in STORAGE_TYPES:
+                raise InvalidArgument(
+                    f"`{resource_name}` holds no replicas itself", status=Status.USER_INVALID_RESC_INPUT
+                )
+        replica = self._context.storage.pick_for_reading(
+            tree, found, replica_number=replica_number, resource_name=resource_name
+        )
+        if replica.status in (ReplicaStatus.INTERMEDIATE, ReplicaStatus.WRITE_LOCKED):
+            raise Locked(f"`{path}` is open for writing")
+        event = Event("object", "touch", caller, path, found.id, {"object": object_facts(found, tree)})
+        self._context.policy.before(event)
+        with self._context.database.write() as tx:
+            object_rows.update_replica(tx, found.id, replica.number, modify_time=timestamp)
+            self._context.happened(tx, event)
 
 
 _COLUMN_OF = {

@@ -1,0 +1,262 @@
+"""Where everything is put together: the only module that knows every package."""
+
+import getpass
+import logging
+import os
+import secrets
+import signal
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from grid import config, logs
+from grid.catalog import leases, schema
+from grid.catalog import resources as resource_rows
+from grid.catalog.database import Database
+from grid.catalog.genquery import GeneralQueries
+from grid.catalog.specific import SpecificQueries
+from grid.config import Settings
+from grid.errors import CatalogBusy, CatalogUnavailable, ConfigurationError, GridError
+from grid.model import Resource
+from grid.namespace import Namespace, NamespaceContext, build, steps
+from grid.namespace.storage import Storage
+from grid.policy.engine import PolicyEngine
+from grid.policy.jobs import JobWorker
+from grid.policy.services import MicroserviceHost
+from grid.secrets import ZoneKey, make_key
+from grid.server.dispatch import Dispatcher
+from grid.server.exchange import Services
+from grid.server.supervisor import Role, Supervisor, listen, raise_descriptor_limit
+from grid.server.worker import Worker, stop_on_signals
+from resources import Driver
+from resources.disk import DiskDriver
+from resources.memory import MemoryDriver
+
+KEY_FILE: Final = "keys/zone.key"
+PORT_FILE: Final = "run/port"
+VAULT: Final = "vault"
+
+_log = logging.getLogger("beamgrid.app")
+
+
+def make_driver(resource: Resource) -> Driver:
+    """The driver of a storage resource."""
+    if resource.type == "memory":
+        return MemoryDriver()
+    return DiskDriver(resource.vault_path, resource.id)
+
+
+def make_vault(resource: Resource) -> None:
+    """Make the vault of a new storage resource."""
+    if resource.type == "unixfilesystem":
+        from grid.namespace.storage import storage_errors
+
+        with storage_errors():
+            DiskDriver.create(resource.vault_path, resource.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """One zone, opened by this process."""
+
+    folder: Path
+    settings: Settings
+    database: Database
+    namespace: Namespace
+    policy: PolicyEngine
+    host: MicroserviceHost
+    services: Services
+
+    def close(self) -> None:
+        self.database.close()
+
+
+def initialise(
+    folder: Path, *, zone: str, admin: str, password: str, host: str, port: int, catalog: str = "", policy: str = ""
+) -> None:
+    """Make a zone in an empty or new folder: settings, key, catalog and the vault of its first resource.
+
+    Raises:
+        ConfigurationError: the folder holds a zone already.
+        CatalogFailed: the catalog does.
+    """
+    if (folder / config.FILE_NAME).exists():
+        raise ConfigurationError(f"`{folder}` holds a zone already; nothing was changed")
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [f'zone = "{zone}"', f'admin = "{admin}"', f'host = "{host}"', f"port = {port}"]
+    if catalog:
+        lines.append(f'catalog = "{catalog}"')
+    if policy:
+        lines.append(f'policy = "{policy}"')
+    temporary = folder / ".zone.toml.new"
+    temporary.write_text("\n".join(lines) + "\n", "utf-8")
+    make_key(folder / KEY_FILE)
+    (folder / "run").mkdir(exist_ok=True)
+    settings = Settings(zone=zone, admin=admin, host=host, port=port, **({"catalog": catalog} if catalog else {}))
+    database = Database(settings.catalog_url(folder))
+    try:
+        key = ZoneKey(folder / KEY_FILE)
+        vault = str((folder / VAULT).absolute())
+        schema.create(database, zone, admin, key.seal(password), vault)
+        with database.read() as tx:
+            resource = resource_rows.by_name_or_none(tx, "demoResc")
+        assert resource is not None, "a fresh zone has its first resource"
+        make_vault(resource)
+    except BaseException:
+        (folder / KEY_FILE).unlink()
+        temporary.unlink()
+        raise
+    finally:
+        database.close()
+    temporary.rename(folder / config.FILE_NAME)
+
+
+def open_zone(folder: Path, settings: Settings | None = None, *, role: str = "") -> Zone:
+    """Open a zone in this process.
+
+    Args:
+        folder: the zone's folder.
+        settings: as `config.load` gives them; read from the folder when None.
+        role: takes a lease under this name, which writing needs.
+    """
+    settings = settings or config.load(folder)
+    database = Database(settings.catalog_url(folder), interceptor=steps.reached)
+    schema.require_current(database)
+    policy = PolicyEngine(database, settings.zone, settings.timezone)
+    storage = Storage(settings.zone, settings.default_resource, make_driver)
+    context = NamespaceContext(settings.zone, database, storage, policy, ZoneKey(folder / KEY_FILE))
+    if role:
+        with database.write() as tx:
+            context.lease_id = leases.take(tx, role)
+    namespace = build(context, make_vault)
+    host = MicroserviceHost(namespace, policy)
+    policy.connect(host)
+    services = Services(
+        namespace, GeneralQueries(settings.zone), SpecificQueries(database), settings, host
+    )
+    return Zone(folder, settings, database, namespace, policy, host, services)
+
+
+def _renew_lease(zone: Zone, ended: threading.Event, on_lost: object) -> None:
+    """Keep this process's lease, and give up when it was declared void."""
+    context = zone.namespace.context
+    while not ended.wait(leases.RENEW_EVERY_S):
+        try:
+            with zone.database.write(durable=False) as tx:
+                held = leases.renew(tx, context.lease_id)
+        except (CatalogBusy, CatalogUnavailable) as error:
+            _log.warning("the lease could not be renewed: %s", error)
+            continue
+        if not held:
+            _log.error("this process lost its lease; it ends so that a fresh one takes over")
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+
+
+def _with_zone(folder: Path, settings: Settings, role: str, run: object) -> None:
+    """Run one child process's work on a zone with a lease."""
+    zone = open_zone(folder, settings, role=role)
+    ended = threading.Event()
+    renewer = threading.Thread(target=_renew_lease, args=(zone, ended, None), name="lease", daemon=True)
+    zone.namespace.finisher.recover()
+    zone.policy.refresh()
+    zone.namespace.finisher.start()
+    renewer.start()
+    try:
+        run(zone)  # type: ignore[operator]  # one of the two functions below
+    finally:
+        ended.set()
+        zone.namespace.finisher.stop()
+        try:
+            with zone.database.write(durable=False) as tx:
+                leases.give_back(tx, zone.namespace.context.lease_id)
+        except GridError as error:
+            _log.warning("the lease was not given back: %s", error)
+        zone.close()
+
+
+def serve(folder: Path, settings: Settings, *, ready: object = None) -> int:
+    """Serve a zone in the foreground until SIGTERM; returns the exit status."""
+    logs.set_up(settings.log_format, settings.log_level)
+    os.umask(0o027)
+    raise_descriptor_limit()
+    _check_before_serving(folder, settings)
+    listener = listen(settings.host, settings.port)
+    port = listener.getsockname()[1]
+    (folder / "run").mkdir(exist_ok=True)
+    (folder / PORT_FILE).write_text(f"{port}\n")
+    (folder / "run/pid").write_text(f"{os.getpid()}\n")
+
+    def run_worker() -> None:
+        def work(zone: Zone) -> None:
+            worker = Worker(listener, Dispatcher(zone.services), settings, zone.database)
+            stop_on_signals(worker)
+            signal.signal(signal.SIGHUP, lambda *_: zone.policy.forget())
+            worker.run()
+
+        _with_zone(folder, settings, "server", work)
+
+    def run_jobs() -> None:
+        def work(zone: Zone) -> None:
+            JobWorker(zone.database, zone.policy, zone.host, zone.namespace).run()
+
+        _with_zone(folder, settings, "jobs", work)
+
+    count = settings.workers or max(os.cpu_count() or 1, 2)
+    roles = [Role("server", count, run_worker), Role("job", settings.job_workers, run_jobs)]
+    _log.info("zone %s is served on %s:%d by %d processes", settings.zone, settings.host, port, count)
+    supervisor = Supervisor(
+        roles, grace_s=settings.shutdown_grace_s, on_reload=lambda: _reload(folder, settings)
+    )
+    status = supervisor.run()
+    for name in ("run/port", "run/pid"):
+        (folder / name).unlink(missing_ok=True)
+    _log.info("zone %s is not served any more", settings.zone)
+    return status
+
+
+def _check_before_serving(folder: Path, settings: Settings) -> None:
+    """Everything that can be found wrong before a client connects."""
+    zone = open_zone(folder, settings)
+    try:
+        zone.policy.load_file(folder, settings.policy)
+        zone.policy.refresh()
+    finally:
+        zone.close()
+
+
+def _reload(folder: Path, settings: Settings) -> None:
+    """SIGHUP: read the policy file again; a broken one leaves the last good one in force."""
+    try:
+        zone = open_zone(folder, settings)
+        try:
+            zone.policy.load_file(folder, settings.policy)
+            _log.info("the policy was read again")
+        finally:
+            zone.close()
+    except (GridError, config.SettingError) as error:
+        _log.error("the policy was not changed: %s", error)
+
+
+def random_password() -> str:
+    """A password nobody chose."""
+    return secrets.token_urlsafe(18)
+
+
+def current_user() -> str:
+    return getpass.getuser()
+
+
+def wait_until_idle(zone: Zone, *, timeout_s: float) -> bool:
+    """Wait for scheduled work to end; False when some is left."""
+    from grid.catalog import jobs
+
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        with zone.database.read() as tx:
+            if jobs.is_idle(tx):
+                return True
+        time.sleep(0.05)
+    return False
