@@ -21,7 +21,7 @@ from grid.config import Settings
 from grid.errors import CatalogBusy, CatalogUnavailable, ConfigurationError, GridError
 from grid.model import Resource
 from grid.namespace import Namespace, NamespaceContext, build, steps
-from grid.namespace.storage import Storage
+from grid.namespace.storage import Storage, storage_errors
 from grid.policy.engine import PolicyEngine
 from grid.policy.jobs import JobWorker
 from grid.policy.services import MicroserviceHost
@@ -30,7 +30,7 @@ from grid.server.dispatch import Dispatcher
 from grid.server.exchange import Services
 from grid.server.supervisor import Role, Supervisor, listen, raise_descriptor_limit
 from grid.server.worker import Worker, stop_on_signals
-from resources import Driver
+from resources import Driver, ResourceError
 from resources.disk import DiskDriver
 from resources.memory import MemoryDriver
 
@@ -48,13 +48,20 @@ def make_driver(resource: Resource) -> Driver:
     return DiskDriver(resource.vault_path, resource.id)
 
 
-def make_vault(resource: Resource) -> None:
-    """Make the vault of a new storage resource."""
-    if resource.type == "unixfilesystem":
-        from grid.namespace.storage import storage_errors
+class LocalVaults:
+    """Vault folders of this host."""
 
-        with storage_errors():
-            DiskDriver.create(resource.vault_path, resource.id)
+    def make(self, resource: Resource) -> None:
+        if resource.type == "unixfilesystem":
+            with storage_errors():
+                DiskDriver.create(resource.vault_path, resource.id)
+
+    def retire(self, resource: Resource) -> None:
+        if resource.type == "unixfilesystem":
+            try:
+                DiskDriver(resource.vault_path, resource.id).retire()
+            except ResourceError as error:
+                _log.warning("the vault of %s keeps its marker: %s", resource.name, error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +110,7 @@ def initialise(
         with database.read() as tx:
             resource = resource_rows.by_name_or_none(tx, "demoResc")
         assert resource is not None, "a fresh zone has its first resource"
-        make_vault(resource)
+        LocalVaults().make(resource)
     except BaseException:
         (folder / KEY_FILE).unlink()
         temporary.unlink()
@@ -130,7 +137,7 @@ def open_zone(folder: Path, settings: Settings | None = None, *, role: str = "")
     if role:
         with database.write() as tx:
             context.lease_id = leases.take(tx, role)
-    namespace = build(context, make_vault)
+    namespace = build(context, LocalVaults())
     host = MicroserviceHost(namespace, policy)
     policy.connect(host)
     services = Services(

@@ -155,6 +155,21 @@ class DiskDriver:
                 marker.write_text(f"{resource_id}\n")
         return cls(vault, resource_id)
 
+    def retire(self) -> None:
+        """Take the marker away, so that the folder can be another resource's vault; files stay where they are.
+
+        Raises:
+            Offline: this is not the vault it should be.
+        """
+        self.check()
+        with _translated(f"retiring the vault `{self._vault}`"):
+            for name in os.listdir(self._staging):
+                os.unlink(name, dir_fd=self._staging)
+            os.unlink(f"{RESERVED}/resource-id", dir_fd=self._root)
+            os.rmdir(f"{RESERVED}/staging", dir_fd=self._root)
+            os.rmdir(RESERVED, dir_fd=self._root)
+        self._forget()
+
     def _open_root(self) -> int:
         if self._root >= 0:
             return self._root

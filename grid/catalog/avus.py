@@ -48,13 +48,23 @@ def find_or_make(tx: Transaction, avu: Avu) -> int:
     )
 
 
-def link(tx: Transaction, entity_id: int, avu_id: int) -> bool:
-    """Attach; False when it was attached already."""
+def made_at(tx: Transaction, entity_id: int, avu_id: int) -> str:
+    """When an AVU was attached; empty when it is not."""
+    return str(
+        tx.value(
+            "SELECT create_time FROM avu_links WHERE entity_id = :e AND avu_id = :a", {"e": entity_id, "a": avu_id}
+        )
+        or ""
+    )
+
+
+def link(tx: Transaction, entity_id: int, avu_id: int, *, made_at: str = "") -> bool:
+    """Attach; False when it was attached already. A replacement keeps the time of what it replaces."""
     return (
         tx.run(
-            "INSERT INTO avu_links (entity_id, avu_id, create_time, modify_time) VALUES (:e, :a, :now, :now)"
+            "INSERT INTO avu_links (entity_id, avu_id, create_time, modify_time) VALUES (:e, :a, :made, :now)"
             " ON CONFLICT (entity_id, avu_id) DO NOTHING",
-            {"e": entity_id, "a": avu_id, "now": tx.timestamp},
+            {"e": entity_id, "a": avu_id, "made": made_at or tx.timestamp, "now": tx.timestamp},
         )
         == 1
     )

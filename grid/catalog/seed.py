@@ -36,6 +36,20 @@ SPECIFIC_QUERIES: Final = {
         " JOIN R_TOKN_MAIN t ON t.token_id = a.access_type_id AND t.token_namespace = 'access_type'"
         " WHERE c.coll_name = ? ORDER BY u.user_name"
     ),
+    "ilsLACollections": (
+        "SELECT c.parent_coll_name, c.coll_name, c.create_ts, c.modify_ts, c.coll_id, c.coll_owner_name,"
+        " c.coll_owner_zone, c.coll_type, u.user_name, u.zone_name, a.access_type_id, u.user_id"
+        " FROM R_COLL_MAIN c JOIN R_OBJT_ACCESS a ON a.object_id = c.coll_id"
+        " JOIN R_USER_MAIN u ON u.user_id = a.user_id WHERE c.parent_coll_name = ?"
+        " ORDER BY c.coll_name, u.user_name, a.access_type_id DESC LIMIT ? OFFSET ?"
+    ),
+    "ilsLADataObjects": (
+        "SELECT c.coll_name, d.data_name, d.create_ts, d.modify_ts, d.data_id, d.data_size, d.data_repl_num,"
+        " d.data_owner_name, d.data_owner_zone, u.user_name, u.user_id, a.access_type_id, u.user_type_name,"
+        " u.zone_name FROM R_COLL_MAIN c JOIN R_DATA_MAIN d ON d.coll_id = c.coll_id"
+        " JOIN R_OBJT_ACCESS a ON a.object_id = d.data_id JOIN R_USER_MAIN u ON u.user_id = a.user_id"
+        " WHERE c.coll_name = ? ORDER BY d.data_name, d.data_repl_num, u.user_name LIMIT ? OFFSET ?"
+    ),
     "listGroupsForUser": (
         "SELECT g.user_id, g.user_name FROM R_USER_GROUP m JOIN R_USER_MAIN g ON g.user_id = m.group_user_id"
         " JOIN R_USER_MAIN u ON u.user_id = m.user_id"

@@ -22,6 +22,12 @@ from grid.errors import CatalogFailed, InvalidArgument, NotFound
 TIME_LIMIT_S: Final = 20.0
 POSTGRES_ROLE: Final = "beamgrid_views"
 _VIEW_NAMES: Final = frozenset(name.lower() for name in VIEWS)
+_SHOWN_TABLES: Final = frozenset(
+    {
+        "zones", "users", "group_members", "user_auths", "resources", "collections", "data_objects", "replicas",
+        "avus", "avu_links", "acl_entries", "tokens", "specific_queries", "quotas", "grid_configuration", "jobs",
+    }
+)  # fmt: skip
 _FUNCTIONS_REFUSED: Final = frozenset({"load_extension", "readfile", "writefile", "fts3_tokenizer"})
 
 
@@ -103,5 +109,6 @@ def _authorise(action: int, first: str | None, second: str | None, database: str
         # a base table may be read only from inside one of the views
         if (first or "").lower() in _VIEW_NAMES or (source or "").lower() in _VIEW_NAMES:
             return sqlite3.SQLITE_OK
-        return sqlite3.SQLITE_OK if first in ("asked", "") else sqlite3.SQLITE_DENY
+        # a table named without a column gives away no content; private ones not even their number of rows
+        return sqlite3.SQLITE_OK if not second and first in _SHOWN_TABLES else sqlite3.SQLITE_DENY
     return sqlite3.SQLITE_DENY

@@ -9,7 +9,7 @@ metadata, users or resources.
 from dataclasses import dataclass
 
 from grid.namespace.access import AccessChange, AccessRights
-from grid.namespace.administration import Administration, VaultMaker
+from grid.namespace.administration import Administration, Vaults
 from grid.namespace.collections import Collections
 from grid.namespace.context import NamespaceContext
 from grid.namespace.data_objects import DataObjects, ObjectStat, WriteRequest
@@ -38,7 +38,7 @@ class Namespace:
     administration: Administration
 
 
-def build(context: NamespaceContext, make_vault: VaultMaker) -> Namespace:
+def build(context: NamespaceContext, vaults: Vaults) -> Namespace:
     """Join the operations over one context."""
     finisher = Finisher(context)
     objects = DataObjects(context, finisher)
@@ -52,7 +52,7 @@ def build(context: NamespaceContext, make_vault: VaultMaker) -> Namespace:
         metadata=Metadata(context),
         access=AccessRights(context),
         users=Users(context),
-        administration=Administration(context, make_vault),
+        administration=Administration(context, vaults),
     )
 
 

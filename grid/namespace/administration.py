@@ -1,6 +1,6 @@
 """Operations on resources, zones, tokens and specific queries: what administrators change."""
 
-from collections.abc import Callable
+from typing import Protocol
 
 from grid.catalog import avus
 from grid.catalog import collections as collection_rows
@@ -14,7 +14,16 @@ from grid.model import COORDINATING_TYPES, STORAGE_TYPES, Access, Caller, Resour
 from grid.namespace.context import NamespaceContext, require_admin
 from grid.namespace.ports import Event
 
-VaultMaker = Callable[[Resource], None]
+
+
+class Vaults(Protocol):
+    """Makes the vault of a new storage resource, and unmarks that of a removed one."""
+
+    def make(self, resource: Resource) -> None: ...
+
+    def retire(self, resource: Resource) -> None: ...
+
+
 NO_HOST, NO_PATH = "EMPTY_RESC_HOST", "EMPTY_RESC_PATH"
 
 _RESOURCE_OPTIONS = {
@@ -34,9 +43,9 @@ _RESOURCE_OPTIONS = {
 class Administration:
     """What `iadmin` changes beside users and groups."""
 
-    def __init__(self, context: NamespaceContext, make_vault: VaultMaker) -> None:
+    def __init__(self, context: NamespaceContext, vaults: Vaults) -> None:
         self._context = context
-        self._make_vault = make_vault
+        self._vaults = vaults
 
     def _announce(self, caller: Caller, verb: str, resource_id: int, name: str, kind: str = "") -> Event:
         require_admin(caller)
@@ -82,7 +91,7 @@ class Administration:
                 raise AlreadyExists(f"there is a resource `{name}`")
             made = Resource(tx.new_id(), name, kind, host, vault.rstrip("/"), "", context, None, "", "")
             resource_rows.insert(tx, made, self._context.zone)
-            self._make_vault(made)
+            self._vaults.make(made)
             event.subject_id = made.id
             self._context.happened(tx, event, type=kind, vault=vault)
         return made
@@ -119,6 +128,7 @@ class Administration:
             resource_rows.delete(tx, found.id)
             event.subject_id = found.id
             self._context.happened(tx, event)
+        self._vaults.retire(found)
 
     def modify_resource(self, caller: Caller, name: str, option: str, value: str) -> None:
         """Change a resource.
@@ -279,6 +289,20 @@ class Administration:
                     " VALUES (:u, :r, :l, :o, :now)",
                     {**key, "l": int(amount), "o": -int(amount), "now": tx.timestamp},
                 )
+
+    def calculate_usage(self, caller: Caller) -> None:
+        """Bring every quota's overrun up to date: what the group's members own, less the limit."""
+        require_admin(caller)
+        with self._context.database.write() as tx:
+            tx.run(
+                "UPDATE quotas SET modify_time = :now, over_bytes = (SELECT COALESCE(SUM(r.size_bytes), 0)"
+                " FROM group_members g JOIN users u ON u.id = g.user_id"
+                " JOIN data_objects d ON d.owner_name = u.name AND d.owner_zone = u.zone"
+                " JOIN replicas r ON r.data_id = d.id"
+                " WHERE g.group_id = quotas.user_id AND (quotas.resource_id = 0 OR r.resource_id = quotas.resource_id)"
+                ") - limit_bytes",
+                {"now": tx.timestamp},
+            )
 
     def change_owner(self, caller: Caller, path_text: str, user_name: str) -> None:
         """Give a data object or a collection another owner, who gets full access."""

@@ -40,6 +40,7 @@ class WriteRequest:
         checksum: the client's own checksum, to be compared.
         register_checksum: compute one and keep it.
         token: that of the first opener, for a parallel stream.
+        whole: a put of everything, which never makes a further replica of an existing object.
     """
 
     create: bool = True
@@ -57,6 +58,7 @@ class WriteRequest:
     register_checksum: bool = False
     token: str = ""
     admin: bool = False
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,7 @@ class DataObjects:
         text: str,
         *,
         resource_name: str = "",
+        preferred_name: str = "",
         replica_number: int | None = None,
         token: str = "",
         admin: bool = False,
@@ -159,7 +162,11 @@ class DataObjects:
             if resource_name:
                 tree.root_named(resource_name)
             replica = self._context.storage.pick_for_reading(
-                tree, found, resource_name=resource_name, replica_number=replica_number
+                tree,
+                found,
+                resource_name=resource_name,
+                replica_number=replica_number,
+                preferred_name=preferred_name,
             )
             self._refuse_locked(tx, found, replica, token)
         event = Event("object", "read", caller, path, found.id, {"object": object_facts(found, tree)})
@@ -317,6 +324,8 @@ class DataObjects:
                 status=Status.OVERWRITE_WITHOUT_FORCE_FLAG,
             )
         replica = self._replica_to_write(tree, found, request)
+        if replica is None:
+            return self._open_further(caller, path, found, tree, request)
         facts = object_facts(found, tree)
         self._context.policy.before(Event("object", "write", caller, path, found.id, {"object": facts}))
         leaf = tree.by_id[replica.resource_id]
@@ -351,17 +360,47 @@ class DataObjects:
             raise _Changed
         return current
 
-    def _replica_to_write(self, tree: Tree, found: DataObject, request: WriteRequest) -> Replica:
+    def _open_further(
+        self, caller: Caller, path: str, found: DataObject, tree: Tree, request: WriteRequest
+    ) -> OpenForWriting:
+        """Write a new replica of an existing object on a resource that has none; the others become stale."""
+        leaf = tree.leaf_for_writing(tree.root_named(request.resource_name), request.size_bytes)
+        facts = object_facts(found, tree)
+        self._context.policy.before(Event("object", "write", caller, path, found.id, {"object": facts}))
+        self._context.storage.driver(leaf)
+        with self._context.database.write(durable=False) as tx:
+            current = self._claim(tx, found)
+            number = max(r.number for r in current.replicas) + 1
+            previous = {r.number: int(r.status) for r in current.replicas}
+            entry = new_entry(found.id, number, self._context.lease_id, is_new=True, previous=previous)
+            leases.insert_open(tx, entry)
+            object_rows.update_replica(tx, found.id, -1, status=int(ReplicaStatus.WRITE_LOCKED))
+            replica = replace(
+                _new_replica(leaf, request, tx.timestamp, ReplicaStatus.INTERMEDIATE),
+                data_id=found.id,
+                number=number,
+            )
+            object_rows.insert_replica(tx, replica)
+        return OpenForWriting(
+            self._context, self._finisher, caller, path, found, replica, leaf, tree.hierarchy(leaf.id), entry,
+            owner=True, truncate=request.truncate, append=request.append, source=current.best_replica(),
+            checksum_wanted=request.register_checksum, expected_checksum=request.checksum,
+        )  # fmt: skip
+
+    def _replica_to_write(self, tree: Tree, found: DataObject, request: WriteRequest) -> Replica | None:
+        """The replica to write; None when the request names a resource that has none."""
         if request.replica_number is not None:
             return self._context.storage.pick_for_reading(tree, found, replica_number=request.replica_number)
         if request.resource_name:
             wanted = tree.root_named(request.resource_name)
             within = [r for r in found.replicas if tree.is_within(r.resource_id, wanted.id)]
-            if not within:
+            if not within and request.whole:
                 raise InvalidArgument(
                     f"`{found.path}` has no replica on `{request.resource_name}`; replicate it there instead",
                     status=Status.HIERARCHY_ERROR,
                 )
+            if not within:
+                return None
             return next((r for r in within if r.status is ReplicaStatus.GOOD), within[0])
         return self._context.storage.pick_for_reading(tree, found)
 
@@ -440,7 +479,7 @@ class DataObjects:
                 {"object": {"size": size, "checksum": checksum, "resource": leaf.name}},
             )  # fmt: skip
             self._context.happened(tx, event, size=size, checksum=checksum)
-        self._finisher.wake()
+        self._finisher.settle()
         return new
 
 

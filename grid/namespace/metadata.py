@@ -174,10 +174,12 @@ class Metadata:
                     )
         else:
             wanted = avus.find_or_make(tx, operation.avu)
+            made = ""
             for avu_id, avu in avus.of_entity(tx, entity_id):
                 if avu.attribute == operation.avu.attribute and avu_id != wanted:
+                    made = avus.made_at(tx, entity_id, avu_id)
                     avus.unlink(tx, entity_id, avu_id)
-            avus.link(tx, entity_id, wanted)
+            avus.link(tx, entity_id, wanted, made_at=made)
 
     def modify(
         self, caller: Caller, subject: Subject, old: Avu, new: Avu, *, admin: bool = False

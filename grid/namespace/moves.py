@@ -66,7 +66,7 @@ class Moves:
                 f"`{paths.printable(old)}` is neither a data object nor a collection",
                 status=Status.CAT_NOT_A_DATAOBJ_AND_NOT_A_COLLECTION,
             )
-        self._finisher.wake()
+        self._finisher.settle()
 
     def _free_target(self, tx: Transaction, caller: Caller, path: str, admin: bool) -> Collection:
         """The collection the target goes into, when the name is free and the caller may write there."""
@@ -242,7 +242,7 @@ class Moves:
             self._delete(caller, found, unregister=unregister)
         else:
             self._to_trash(caller, found, admin=admin)
-        self._finisher.wake()
+        self._finisher.settle()
 
     def _to_trash(self, caller: Caller, found: DataObject | Collection, *, admin: bool) -> None:
         """Move into the caller's trash; a name that is taken there gets a random number."""
@@ -352,14 +352,14 @@ class Moves:
             self._refuse_fixed(path)
         if recursive and not force and not unregister and not self.in_trash(path) and holds:
             self._to_trash(caller, found, admin=admin)
-            self._finisher.wake()
+            self._finisher.settle()
             return 0
         if force and holds and self._is_home(path):
             raise NotEmpty(
                 f"`{paths.printable(path)}` is a home and not empty", status=Status.CANT_RM_NON_EMPTY_HOME_COLL
             )
         count = self._delete_tree(caller, found, admin=admin, unregister=unregister)
-        self._finisher.wake()
+        self._finisher.settle()
         return count
 
     def _is_home(self, path: str) -> bool:

@@ -32,6 +32,7 @@ from grid.namespace.ports import Event
 from grid.namespace.storage import Tree, storage_errors
 from grid.namespace.transfers import BUFFER_BYTES, new_name
 from resources.disk import RegisteredFiles
+from resources.protocol import RESERVED
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,7 @@ class Replicas:
             raise
         finally:
             stored.close()
-        self._finisher.wake()
+        self._finisher.settle()
         return offset
 
     def _register_copy(
@@ -295,7 +296,7 @@ class Replicas:
                 name = tree.by_id[replica.resource_id].name
                 event = Event("replica", "trim", caller, path, found.id, {**facts, "replica": {"resource": name}})
                 self._context.happened(tx, event, number=replica.number, resource=name)
-        self._finisher.wake()
+        self._finisher.settle()
         return len(chosen)
 
     def _drop(self, tx: Transaction, found: DataObject, replica: Replica, *, unregister: bool) -> None:
@@ -412,7 +413,7 @@ class Replicas:
             self._context.happened(tx, event, number=replica.number, checksum=value)
 
     def _verify(self, found: DataObject, tree: Tree, request: ChecksumRequest) -> str:
-        findings: list[dict[str, str]] = []
+        findings: list[dict[str, Any]] = []
         one = request.replica_number is not None or bool(request.resource_name)
         replicas = self._chosen(found, tree, request) if one else list(found.replicas)
         for replica in replicas:
@@ -428,7 +429,7 @@ class Replicas:
 
     def _verify_one(
         self, found: DataObject, tree: Tree, replica: Replica, request: ChecksumRequest
-    ) -> list[dict[str, str]]:
+    ) -> list[dict[str, Any]]:
         hierarchy = tree.hierarchy(replica.resource_id)
         where = f"data object [{found.path}], replica [{replica.number}], resource hierarchy [{hierarchy}]"
         if replica.status is not ReplicaStatus.GOOD:
@@ -446,7 +447,11 @@ class Replicas:
                         _finding(-407000, f"the file has {size} bytes, the catalog {replica.size_bytes}; {where}")
                     )
                 if not replica.checksum:
-                    findings.append(_finding(int(Status.CAT_NO_CHECKSUM_FOR_REPLICA), f"no checksum; {where}"))
+                    findings.append(
+                        _finding(
+                            int(Status.CAT_NO_CHECKSUM_FOR_REPLICA), f"no checksum available for {where}", "warning"
+                        )
+                    )
                 elif not request.no_compute:
                     computed = of_file(file, scheme_of(replica.checksum))
                     if computed != replica.checksum:
@@ -529,12 +534,13 @@ class Replicas:
         return registered
 
     def _refuse_vault_file(self, tree: Tree, physical_path: str) -> None:
+        """What the server itself keeps beside the files of a vault is nobody's data."""
         real = os.path.realpath(physical_path)
         for resource in tree.by_id.values():
             vault = resource.vault_path
-            if vault.startswith("/") and real.startswith(os.path.realpath(vault) + "/"):
+            if vault.startswith("/") and real.startswith(f"{os.path.realpath(vault)}/{RESERVED}/"):
                 raise InvalidArgument(
-                    f"`{physical_path}` lies in the vault of `{resource.name}`, whose files the server manages",
+                    f"`{physical_path}` belongs to the server's own files in the vault of `{resource.name}`",
                     status=Status.CANT_REG_IN_VAULT_FILE,
                 )
 
@@ -652,5 +658,5 @@ def _column_value(column: str, value: str) -> Any:
     return value
 
 
-def _finding(code: int, message: str) -> dict[str, str]:
-    return {"error_code": str(code), "message": message, "severity": "error"}
+def _finding(code: int, message: str, severity: str = "error") -> dict[str, Any]:
+    return {"error_code": code, "message": f"{severity.upper()}: {message}", "severity": severity}

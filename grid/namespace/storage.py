@@ -194,7 +194,8 @@ class Storage:
         return self.driver(resource, check=False).physical_path(self.place_of(path))
 
     def pick_for_reading(
-        self, tree: Tree, found: DataObject, *, resource_name: str = "", replica_number: int | None = None
+        self, tree: Tree, found: DataObject, *, resource_name: str = "", replica_number: int | None = None,
+        preferred_name: str = "",
     ) -> Replica:
         """The replica that serves a read.
 
@@ -223,6 +224,9 @@ class Storage:
                 f"every resource that holds `{found.path}` is marked down", status=Status.SYS_REPLICA_INACCESSIBLE
             )
         good = [r for r in usable if r.status is ReplicaStatus.GOOD]
+        if preferred_name:
+            preferred = tree.named(preferred_name)
+            good.sort(key=lambda r: not tree.is_within(r.resource_id, preferred.id))
         return (good or usable)[0]
 
     def open_for_reading(self, database: Database, tree: Tree, replica: Replica, path: str) -> StoredFile:

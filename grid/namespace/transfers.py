@@ -68,6 +68,7 @@ class OpenForWriting:
     Attributes:
         owner: this is the first opener, whose close decides.
         truncate: the new content does not begin with the old one.
+        source: the replica whose content a change begins with, where that is another one.
         changed: at least one byte was written, or the content was cut.
     """
 
@@ -88,6 +89,7 @@ class OpenForWriting:
     changed: bool = False
     checksum_wanted: bool = False
     expected_checksum: str = ""
+    source: Replica | None = None
     file: StagedFile | None = None
     ended: bool = False
     writable: bool = field(default=True, init=False)
@@ -118,8 +120,8 @@ class OpenForWriting:
 
     def _private_copy(self, name: str) -> StagedFile:
         driver = self.context.storage.driver(self.resource)
-        if self.replica.physical_path:
-            return self._copy_of_registered(name)
+        if self.replica.physical_path or self.source is not None:
+            return self._copy_by_reading(name)
         if self.replica.staged_as:
             try:
                 return driver.stage_copy(self.replica.staged_as, name)
@@ -127,10 +129,10 @@ class OpenForWriting:
                 pass  # it was placed meanwhile
         return driver.stage_copy(self.context.storage.place_of(self.path), name)
 
-    def _copy_of_registered(self, name: str) -> StagedFile:
+    def _copy_by_reading(self, name: str) -> StagedFile:
         with self.context.database.read() as tx:
             tree = self.context.storage.tree(tx)
-        source = self.context.storage.open_for_reading(self.context.database, tree, self.replica, self.path)
+        source = self.context.storage.open_for_reading(self.context.database, tree, self.source or self.replica, self.path)
         target = self.context.storage.driver(self.resource).stage(name)
         buffer, offset = memoryview(bytearray(BUFFER_BYTES)), 0
         try:
@@ -186,7 +188,7 @@ class OpenForWriting:
         if self.file is not None:
             with storage_errors():
                 return self.file.size()
-        return 0 if self.truncate else self.replica.size_bytes
+        return 0 if self.truncate else (self.source or self.replica).size_bytes
 
     def leave(self) -> None:
         """End a parallel stream without deciding anything."""
@@ -280,7 +282,7 @@ class OpenForWriting:
             self.context.happened(tx, event, size=size, checksum=checksum)
         self.ended = True
         file.close()
-        self.finisher.wake()
+        self.finisher.settle()
 
     def _unchanged(self) -> None:
         with self.context.database.write(durable=False) as tx:

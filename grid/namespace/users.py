@@ -100,8 +100,6 @@ class Users:
                 public = user_rows.by_name_or_none(tx, "public", self._context.zone)
                 if public is not None:
                     user_rows.add_member(tx, public.id, user.id)
-            elif group_admin:
-                user_rows.add_member(tx, user.id, caller.user.id)
             if password:
                 user_rows.add_password(tx, user.id, self._context.vault.seal(password))
             self._add_homes(tx, user)
@@ -255,8 +253,9 @@ class Users:
             user = self.find(tx, user_name, zone)
         if not caller.is_admin and not caller.rights_of_rules:
             empty_group = not self._members(found)
+            groups = self.refreshed(caller, caller.request_id).groups
             if caller.user.type != "groupadmin" or not (
-                found.name in caller.groups or (empty_group and user.id == caller.user.id)
+                found.name in groups or (empty_group and user.id == caller.user.id)
             ):
                 raise NotPrivileged(f"`{caller.user.full_name}` does not administer `{group}`")
         if verb not in ("add", "remove"):

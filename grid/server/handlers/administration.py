@@ -123,8 +123,8 @@ def _set_quota(request: Request, a: Arguments) -> None:
     request.namespace.administration.set_quota(request.caller, a[1], a[2], a[3], a[4])
 
 
-def _nothing(request: Request, a: Arguments) -> None:
-    """Usage is counted when it is asked for."""
+def _calculate_usage(request: Request, a: Arguments) -> None:
+    request.namespace.administration.calculate_usage(request.caller)
 
 
 GENERAL: Final[dict[tuple[str, str], Action]] = {
@@ -149,7 +149,7 @@ GENERAL: Final[dict[tuple[str, str], Action]] = {
     ("rm", "unusedAVUs"): _remove_unused,
     ("set-quota", "user"): _set_quota,
     ("set-quota", "group"): _set_quota,
-    ("calculate-usage", ""): _nothing,
+    ("calculate-usage", ""): _calculate_usage,
 }
 """First and second argument to what is done."""
 

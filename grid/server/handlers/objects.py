@@ -71,7 +71,7 @@ def _leaf(keywords: dict[str, str]) -> str:
     return keywords.get("resc_hier", "")
 
 
-def _open(request: Request, flags: int, *, exclusive: bool = False) -> OpenReplica:
+def _open(request: Request, flags: int) -> OpenReplica:
     keywords = request.keywords()
     path = request.message["objPath"]
     if path.endswith("/"):
@@ -84,7 +84,8 @@ def _open(request: Request, flags: int, *, exclusive: bool = False) -> OpenRepli
         return objects.open_for_reading(
             request.caller,
             path,
-            resource_name=keywords.get("rescName") or keywords.get("destRescName") or _leaf(keywords),
+            resource_name=keywords.get("rescName") or _leaf(keywords),
+            preferred_name=keywords.get("destRescName", ""),
             replica_number=replica_number(keywords),
             token=keywords.get("replicaToken", ""),
             admin=is_admin(keywords),
@@ -93,8 +94,6 @@ def _open(request: Request, flags: int, *, exclusive: bool = False) -> OpenRepli
     limit = request.services.settings.in_place_limit_bytes
     if not wanted.truncate and not wanted.token:
         _refuse_large_in_place(request, path, limit)
-    if exclusive:
-        wanted = replace(wanted, exclusive="forceFlag" not in keywords, create=True, truncate=True)
     return objects.open_for_writing(request.caller, path, wanted)
 
 
@@ -113,7 +112,7 @@ def _refuse_large_in_place(request: Request, path: str, limit: int) -> None:
 
 def create(request: Request) -> Reply:
     """601: make a data object and open it."""
-    opened = _open(request, 2 | _CREATE | _TRUNCATE, exclusive=True)
+    opened = _open(request, 2 | _CREATE | _TRUNCATE)
     return Reply(request.connection.add_descriptor(opened))
 
 
@@ -302,7 +301,7 @@ def put(request: Request) -> Reply:
     """606: a whole data object in one request, or a descriptor for one that comes in pieces."""
     keywords = request.keywords()
     wanted = _write_request(request, keywords, _CREATE | _TRUNCATE | 1)
-    wanted = replace(wanted, exclusive="forceFlag" not in keywords)
+    wanted = replace(wanted, exclusive="forceFlag" not in keywords, whole=True)
     path = request.message["objPath"]
     caller = request.caller
     if "dataIncluded" not in keywords:

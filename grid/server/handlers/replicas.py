@@ -106,6 +106,8 @@ def checksum(request: Request) -> Reply:
         if error.status != Status.CHECK_VERIFICATION_RESULTS:
             raise
         return Reply(int(error.status), "STR_PI", {"myStr": str(error)})
+    if wanted.verify:
+        return Reply()
     return Reply(0, "STR_PI", {"myStr": value})
 
 
@@ -134,7 +136,7 @@ def _register_file(request: Request, path: str, physical: str, keywords: dict[st
         as_replica="regRepl" in keywords,
         force="forceFlag" in keywords,
         checksum=keywords.get("verifyChksum", ""),
-        compute_checksum="regChksum" in keywords,
+        compute_checksum="regChksum" in keywords or "verifyChksum" in keywords,
         data_type=keywords.get("dataType", "generic"),
     )
 
@@ -166,7 +168,9 @@ def modify(request: Request) -> Reply:
         request.caller,
         info.get("objPath") or "",
         changes,
-        replica_number=number if isinstance(number, int) and not info.get("rescName") else None,
+        replica_number=(
+            number if isinstance(number, int) and not (info.get("rescName") or info.get("rescHier")) else None
+        ),
         all_replicas="all" in keywords,
         resource_name=info.get("rescHier") or info.get("rescName") or "",
     )

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from grid import paths
 from grid.codes import Status
-from grid.errors import GridError, InvalidArgument, status_of
+from grid.errors import GridError, InvalidArgument, NotFound, status_of
 from grid.model import Avu
 from grid.namespace import AccessChange, MetadataOperation, Subject
 from grid.server.exchange import Reply, Request
@@ -114,8 +114,12 @@ def _atomic(request: Request, apply: Callable[[dict[str, Any]], None]) -> Reply:
         index = int(getattr(error, "operation_index", 0))
         operations = asked.get("operations")
         operation = operations[index] if isinstance(operations, list) and index < len(operations) else {}
+        sentence = str(error)
+        if isinstance(error, NotFound) and error.status != Status.CAT_SUCCESS_BUT_WITH_NO_INFO:
+            name = asked.get("entity_name") or asked.get("logical_path")
+            sentence = f"Entity does not exist [entity_name={name}]"  # clients look for these words
         reply = json_reply(
-            {"operation": operation, "operation_index": index, "error_message": str(error)}, status_of(error)
+            {"operation": operation, "operation_index": index, "error_message": sentence}, status_of(error)
         )
         reply.errors = [(reply.status, str(error))]
         return reply
