@@ -7,12 +7,13 @@ import secrets
 import signal
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from grid import config, logs
-from grid.catalog import leases, schema
+from grid.catalog import jobs, leases, schema
 from grid.catalog import resources as resource_rows
 from grid.catalog.database import Database
 from grid.catalog.genquery import GeneralQueries
@@ -81,7 +82,15 @@ class Zone:
 
 
 def initialise(
-    folder: Path, *, zone: str, admin: str, password: str, host: str, port: int, catalog: str = "", policy: str = ""
+    folder: Path,
+    *,
+    zone: str,
+    admin: str,
+    password: str,
+    host: str,
+    port: int,
+    catalog: str = "",
+    policy: str = "",
 ) -> None:
     """Make a zone in an empty or new folder: settings, key, catalog and the vault of its first resource.
 
@@ -101,7 +110,9 @@ def initialise(
     temporary.write_text("\n".join(lines) + "\n", "utf-8")
     make_key(folder / KEY_FILE)
     (folder / "run").mkdir(exist_ok=True)
-    settings = Settings(zone=zone, admin=admin, host=host, port=port, **({"catalog": catalog} if catalog else {}))
+    settings = Settings(zone=zone, admin=admin, host=host, port=port)
+    if catalog:
+        settings = replace(settings, catalog=catalog)
     database = Database(settings.catalog_url(folder))
     try:
         key = ZoneKey(folder / KEY_FILE)
@@ -138,15 +149,13 @@ def open_zone(folder: Path, settings: Settings | None = None, *, role: str = "")
         with database.write() as tx:
             context.lease_id = leases.take(tx, role)
     namespace = build(context, LocalVaults())
-    host = MicroserviceHost(namespace, policy)
+    host = MicroserviceHost(namespace)
     policy.connect(host)
-    services = Services(
-        namespace, GeneralQueries(settings.zone), SpecificQueries(database), settings, host
-    )
+    services = Services(namespace, GeneralQueries(settings.zone), SpecificQueries(database), settings, host)
     return Zone(folder, settings, database, namespace, policy, host, services)
 
 
-def _renew_lease(zone: Zone, ended: threading.Event, on_lost: object) -> None:
+def _renew_lease(zone: Zone, ended: threading.Event) -> None:
     """Keep this process's lease, and give up when it was declared void."""
     context = zone.namespace.context
     while not ended.wait(leases.RENEW_EVERY_S):
@@ -162,17 +171,17 @@ def _renew_lease(zone: Zone, ended: threading.Event, on_lost: object) -> None:
             return
 
 
-def _with_zone(folder: Path, settings: Settings, role: str, run: object) -> None:
+def _with_zone(folder: Path, settings: Settings, role: str, run: Callable[[Zone], None]) -> None:
     """Run one child process's work on a zone with a lease."""
     zone = open_zone(folder, settings, role=role)
     ended = threading.Event()
-    renewer = threading.Thread(target=_renew_lease, args=(zone, ended, None), name="lease", daemon=True)
+    renewer = threading.Thread(target=_renew_lease, args=(zone, ended), name="lease", daemon=True)
     zone.namespace.finisher.recover()
     zone.policy.refresh()
     zone.namespace.finisher.start()
     renewer.start()
     try:
-        run(zone)  # type: ignore[operator]  # one of the two functions below
+        run(zone)
     finally:
         ended.set()
         zone.namespace.finisher.stop()
@@ -184,7 +193,7 @@ def _with_zone(folder: Path, settings: Settings, role: str, run: object) -> None
         zone.close()
 
 
-def serve(folder: Path, settings: Settings, *, ready: object = None) -> int:
+def serve(folder: Path, settings: Settings) -> int:
     """Serve a zone in the foreground until SIGTERM; returns the exit status."""
     logs.set_up(settings.log_format, settings.log_level)
     os.umask(0o027)
@@ -207,7 +216,7 @@ def serve(folder: Path, settings: Settings, *, ready: object = None) -> int:
 
     def run_jobs() -> None:
         def work(zone: Zone) -> None:
-            JobWorker(zone.database, zone.policy, zone.host, zone.namespace).run()
+            JobWorker(zone.database, zone.policy, zone.host, zone.namespace, settings.timezone).run()
 
         _with_zone(folder, settings, "jobs", work)
 
@@ -258,8 +267,6 @@ def current_user() -> str:
 
 def wait_until_idle(zone: Zone, *, timeout_s: float) -> bool:
     """Wait for scheduled work to end; False when some is left."""
-    from grid.catalog import jobs
-
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         with zone.database.read() as tx:

@@ -53,7 +53,9 @@ class ZoneKey:
     def seal(self, password: str) -> str:
         """Encrypt a password."""
         nonce = os.urandom(_NONCE_BYTES)
-        return base64.b64encode(nonce + self._cipher.encrypt(nonce, password.encode("utf-8"), _CONTEXT)).decode()
+        return base64.b64encode(
+            nonce + self._cipher.encrypt(nonce, password.encode("utf-8"), _CONTEXT)
+        ).decode()
 
     def open(self, sealed: str) -> str:
         """Decrypt a sealed password.

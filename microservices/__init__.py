@@ -1,0 +1,27 @@
+"""Microservices: what rules can do besides deciding, and clients can ask for by name.
+
+They ask the grid only through `microservices.ports`, and know nothing of how it keeps its promises.
+"""
+
+from collections.abc import Mapping
+
+from microservices import nexus, objects
+from microservices.ports import ByteReader, Grid, MicroserviceError
+from microservices.registry import REGISTRY, Declaration, Parameter
+
+
+def declarations() -> Mapping[str, Declaration]:
+    """Every microservice of this package."""
+    return REGISTRY
+
+
+__all__ = [
+    "ByteReader",
+    "Declaration",
+    "Grid",
+    "MicroserviceError",
+    "Parameter",
+    "declarations",
+    "nexus",
+    "objects",
+]

@@ -1,0 +1,12 @@
+"""The policies that come with the grid: data, no logic."""
+
+from importlib import resources
+
+
+def text(name: str) -> str:
+    """The text of a shipped policy, by file name.
+
+    Raises:
+        FileNotFoundError: there is none of that name.
+    """
+    return resources.files(__package__).joinpath(name).read_text("utf-8")

@@ -176,7 +176,9 @@ class DiskDriver:
         try:
             root = os.open(self._vault, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
-            raise Offline(f"the vault `{self._vault}` cannot be opened: {os.strerror(error.errno or 0)}") from error
+            raise Offline(
+                f"the vault `{self._vault}` cannot be opened: {os.strerror(error.errno or 0)}"
+            ) from error
         try:
             self._staging = os.open(f"{RESERVED}/staging", _FOLDER, dir_fd=root)
         except OSError as error:
@@ -200,7 +202,9 @@ class DiskDriver:
             marker = os.open(f"{RESERVED}/resource-id", os.O_RDONLY | _FILE, dir_fd=root)
         except OSError as error:
             self._forget()
-            raise Offline(f"the vault `{self._vault}` has lost its marker; is its file system mounted?") from error
+            raise Offline(
+                f"the vault `{self._vault}` has lost its marker; is its file system mounted?"
+            ) from error
         try:
             found = os.read(marker, 64).decode("ascii", "replace").strip()
         finally:
@@ -370,7 +374,10 @@ class DiskDriver:
 
     def staged_names(self) -> list[tuple[str, float]]:
         self._open_root()
-        with _translated(f"listing the staging area of `{self._vault}`"), os.scandir(self._staging) as entries:
+        with (
+            _translated(f"listing the staging area of `{self._vault}`"),
+            os.scandir(self._staging) as entries,
+        ):
             return [(entry.name, entry.stat(follow_symlinks=False).st_mtime) for entry in entries]
 
 

@@ -94,7 +94,9 @@ class MemoryDriver:
 
     def stage_copy(self, source: VaultPath | str, name: str) -> _Open:
         with self._lock:
-            content = self._staged.get(source) if isinstance(source, str) else self._placed.get(source.components)
+            content = (
+                self._staged.get(source) if isinstance(source, str) else self._placed.get(source.components)
+            )
             if content is None:
                 raise FileMissing(f"nothing to copy at `{source}`")
             copy = self.stage(name)
@@ -102,7 +104,9 @@ class MemoryDriver:
             return copy
 
     def _is_folder(self, components: tuple[str, ...]) -> bool:
-        return any(len(key) > len(components) and key[: len(components)] == components for key in self._placed)
+        return any(
+            len(key) > len(components) and key[: len(components)] == components for key in self._placed
+        )
 
     def _require_room(self, components: tuple[str, ...]) -> None:
         if self._is_folder(components):

@@ -57,14 +57,18 @@ class _PolicyChecker:
     def run(self) -> list[Finding]:
         policy = self._policy
         if policy.zone and policy.zone != self._zone:
-            self.report("E110", f"the policy is for zone `{policy.zone}`, this is `{self._zone}`", Span(1, 1, 6))
+            self.report(
+                "E110", f"the policy is for zone `{policy.zone}`, this is `{self._zone}`", Span(1, 1, 6)
+            )
         words = self._vocabularies()
         for location in policy.locations:
             self._location(location, words)
         seen: dict[str, Span] = {}
         for rule in policy.rules:
             if rule.id in seen:
-                self.report("E501", f"the id `{rule.id}` is used by the rule on line {seen[rule.id].line}", rule.span)
+                self.report(
+                    "E501", f"the id `{rule.id}` is used by the rule on line {seen[rule.id].line}", rule.span
+                )
             seen[rule.id] = rule.span
             self._rule(rule)
         return self.findings
@@ -193,7 +197,9 @@ class _RuleChecker:
         target = f"{statement.entity}.{statement.attribute}"
         known = dict(self._event.settable) if phase == "before" else dict(AFTER_SETTABLE)
         if target not in known:
-            self._policy.unknown(f"attribute to set in a `{phase}` rule called", target, statement.span, known, "E303")
+            self._policy.unknown(
+                f"attribute to set in a `{phase}` rule called", target, statement.span, known, "E303"
+            )
             return
         if phase != "before":
             self._subject(statement.entity, statement.span)
@@ -228,17 +234,23 @@ class _RuleChecker:
             self.wants(value, type_name)
         if len(call.positional) > len(signature.parameters):
             self._policy.report(
-                "E107", f"`{call.name}` takes {len(parameters)} arguments; {len(call.positional)} are given", call.span
+                "E107",
+                f"`{call.name}` takes {len(parameters)} arguments; {len(call.positional)} are given",
+                call.span,
             )
         for name, value in call.named:
             if name not in parameters:
-                self._policy.unknown(f"parameter of `{call.name}` called", name, value.span, parameters, "E108")
+                self._policy.unknown(
+                    f"parameter of `{call.name}` called", name, value.span, parameters, "E108"
+                )
                 continue
             given.add(name)
             self.wants(value, parameters[name])
         missing = [name for name, _, required in signature.parameters if required and name not in given]
         if missing:
-            self._policy.report("E109", f"`{call.name}` also needs {', '.join(f'`{m}`' for m in missing)}", call.span)
+            self._policy.report(
+                "E109", f"`{call.name}` also needs {', '.join(f'`{m}`' for m in missing)}", call.span
+            )
 
     def _schedule(self, statement: ast.Schedule, phase: str) -> None:
         if phase != "after":
@@ -265,7 +277,9 @@ class _RuleChecker:
         found = self.type_of(node)
         if not fits(found, wanted):
             help_text = "give it a `default`, or ask with `exists` first" if is_option(found) else ""
-            self._policy.report("E201", f"found `{found}` where `{wanted}` was expected", node.span, help_text)
+            self._policy.report(
+                "E201", f"found `{found}` where `{wanted}` was expected", node.span, help_text
+            )
 
     def type_of(self, node: ast.Expression) -> str:
         """The type of an expression; `Json` where a finding was reported, so that one error stays one."""
@@ -346,12 +360,19 @@ class _RuleChecker:
         signature = FUNCTIONS.get(node.name)
         if signature is None:
             if node.name in self._policy.microservices:
-                self._policy.report("E306", f"`{node.name}` is a microservice", node.span, f"call it with `do {node.name}(...)`")
+                self._policy.report(
+                    "E306",
+                    f"`{node.name}` is a microservice",
+                    node.span,
+                    f"call it with `do {node.name}(...)`",
+                )
             else:
                 self._policy.unknown("function", node.name, node.span, FUNCTIONS)
             return "Json"
         if node.named or len(node.positional) != len(signature.parameters):
-            self._policy.report("E107", f"`{node.name}` takes {len(signature.parameters)} arguments", node.span)
+            self._policy.report(
+                "E107", f"`{node.name}` takes {len(signature.parameters)} arguments", node.span
+            )
             return signature.result
         for value, wanted in zip(node.positional, signature.parameters, strict=True):
             self.wants(value, wanted)
@@ -363,7 +384,9 @@ class _RuleChecker:
             if not is_option(left) and left != "Json":
                 self._policy.report("E204", f"a `{left}` is always there and needs no default", node.span)
             elif is_option(left) and not fits(right, left[:-1]) and left[:-1] != "Text":
-                self._policy.report("E201", f"found `{right}` where `{left[:-1]}` was expected", node.right.span)
+                self._policy.report(
+                    "E201", f"found `{right}` where `{left[:-1]}` was expected", node.right.span
+                )
             return left.removesuffix("?") if left != "Json" else right
         if node.operator in ("in", "not in"):
             if not right.startswith("List<") and right != "Json":

@@ -208,7 +208,11 @@ class _RuleCompiler:
         return run
 
     def _if(self, node: ast.If) -> Run:
-        condition, then, otherwise = self.expression(node.condition), self.block(node.then), self.block(node.otherwise)
+        condition, then, otherwise = (
+            self.expression(node.condition),
+            self.block(node.then),
+            self.block(node.otherwise),
+        )
 
         def run(frame: Frame) -> None:
             for statement in then if condition(frame) else otherwise:

@@ -113,7 +113,9 @@ class _Builder:
 
     def _location(self, tree: Tree[Token]) -> ast.Location:
         name, pattern, *clauses = tree.children
-        return ast.Location(_span(tree), str(name), unquote(str(pattern)), tuple(self._capture(c) for c in clauses))
+        return ast.Location(
+            _span(tree), str(name), unquote(str(pattern)), tuple(self._capture(c) for c in clauses)
+        )
 
     def _capture(self, clause: Any) -> ast.CaptureRule:
         capture, value = clause.children
@@ -152,7 +154,17 @@ class _Builder:
                 body = self.block(child)
         noun, verb, location = names
         return ast.Rule(
-            _span(tree), title, identity, because, phase, noun, verb, location, tuple(when), tuple(unless), body
+            _span(tree),
+            title,
+            identity,
+            because,
+            phase,
+            noun,
+            verb,
+            location,
+            tuple(when),
+            tuple(unless),
+            body,
         )
 
     # -- statements ------------------------------------------------------------------------------------------
@@ -291,7 +303,9 @@ class _Builder:
 
     def _e_number(self, tree: Any, span: Span) -> ast.Expression:
         text = str(tree.children[0])
-        return ast.Constant(span, float(text) if "." in text else int(text), "Decimal" if "." in text else "Int")
+        return ast.Constant(
+            span, float(text) if "." in text else int(text), "Decimal" if "." in text else "Int"
+        )
 
     def _e_string(self, tree: Any, span: Span) -> ast.Expression:
         text = unquote(str(tree.children[0]))

@@ -71,7 +71,8 @@ class EventSignature:
 EVENTS: Final = MappingProxyType(
     {
         "object create": EventSignature(
-            {"object": {k: _OBJECT[k] for k in ("path", "expected_size", "closed")}}, {"replica.resource": "Text"}
+            {"object": {k: _OBJECT[k] for k in ("path", "expected_size", "closed")}},
+            {"replica.resource": "Text"},
         ),
         "object write": EventSignature({"object": _OBJECT}),
         "object close": EventSignature({"object": _OBJECT}),
@@ -80,7 +81,9 @@ EVENTS: Final = MappingProxyType(
         "object trash": EventSignature({"object": _OBJECT, "target": _TARGET}),
         "object rename": EventSignature({"object": _OBJECT, "target": _TARGET}),
         "object copy": EventSignature({"object": {"id": "Int", "path": "Text"}, "target": _TARGET}),
-        "object register": EventSignature({"object": {k: _OBJECT[k] for k in ("path", "size", "physical_path")}}),
+        "object register": EventSignature(
+            {"object": {k: _OBJECT[k] for k in ("path", "size", "physical_path")}}
+        ),
         "object checksum": EventSignature({"object": _OBJECT}),
         "object touch": EventSignature({"object": _OBJECT}),
         "object change": EventSignature({"object": _OBJECT}),
@@ -88,7 +91,9 @@ EVENTS: Final = MappingProxyType(
             {"object": _OBJECT, "replica": {"purpose": "Text", "resource": "Text", "size": "Size"}},
             {"replica.resource": "Text"},
         ),
-        "replica trim": EventSignature({"object": _OBJECT, "replica": {"purpose": "Text", "resource": "Text"}}),
+        "replica trim": EventSignature(
+            {"object": _OBJECT, "replica": {"purpose": "Text", "resource": "Text"}}
+        ),
         "collection create": EventSignature({"collection": {"path": "Text"}}),
         "collection change": EventSignature({"collection": {"path": "Text"}}),
         "collection delete": EventSignature({"collection": _COLLECTION}),
@@ -131,7 +136,13 @@ def fits(found: str, wanted: str) -> bool:
         return True
     if (found, wanted) == ("Int", "Decimal"):
         return True
+    if wanted == "Path" and (found == "Text" or found in SUBJECTS):
+        return True
     return is_option(wanted) and fits(found, wanted[:-1])
+
+
+def _same_number(left: str, right: str) -> bool:
+    return {left, right} in ({"Int", "Decimal"}, {"Int", "Size"})
 
 
 def comparable(left: str, right: str) -> bool:
@@ -140,4 +151,4 @@ def comparable(left: str, right: str) -> bool:
         return False
     if "Json" in (left, right) or left == right:
         return True
-    return {left, right} in ({"Int", "Decimal"}, {"Int", "Size"}, {"Text", "User"})
+    return _same_number(left, right)

@@ -52,7 +52,8 @@ def made_at(tx: Transaction, entity_id: int, avu_id: int) -> str:
     """When an AVU was attached; empty when it is not."""
     return str(
         tx.value(
-            "SELECT create_time FROM avu_links WHERE entity_id = :e AND avu_id = :a", {"e": entity_id, "a": avu_id}
+            "SELECT create_time FROM avu_links WHERE entity_id = :e AND avu_id = :a",
+            {"e": entity_id, "a": avu_id},
         )
         or ""
     )

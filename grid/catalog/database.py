@@ -65,9 +65,7 @@ class Database:
         self.url: URL = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.intercept = interceptor or _no_interceptor
-        if not self.is_sqlite and self.url.get_driver_name() == "psycopg2":
-            self.url = self.url.set(drivername="postgresql+psycopg")
-        elif self.url.drivername == "postgresql":
+        if (not self.is_sqlite and self.url.get_driver_name() == "psycopg2") or self.url.drivername == "postgresql":
             self.url = self.url.set(drivername="postgresql+psycopg")
         self.engine: Engine = create_engine(self.url, poolclass=NullPool)
         self._local = threading.local()
@@ -96,7 +94,7 @@ class Database:
         Raises:
             CatalogUnavailable: no connection can be opened.
         """
-        cursor = getattr(self._local, "cursor", None)
+        cursor: Any = getattr(self._local, "cursor", None)
         if cursor is not None:
             return cursor
         try:
@@ -115,13 +113,13 @@ class Database:
     def _connect(self) -> Any:
         arguments, options = self.engine.dialect.create_connect_args(self.url)
         if self.is_sqlite:
-            options = {
-                "timeout": BUSY_TIMEOUT_S,
-                "isolation_level": None,
-                "cached_statements": 512,
-                "check_same_thread": False,
-            } | options
-            return sqlite3.connect(*arguments, **options)
+            return sqlite3.connect(
+                self.url.database or "",
+                timeout=BUSY_TIMEOUT_S,
+                isolation_level=None,
+                cached_statements=512,
+                check_same_thread=False,
+            )
         return psycopg.connect(*arguments, autocommit=True, connect_timeout=10, **options)
 
     def drop_connection(self) -> None:
@@ -161,6 +159,12 @@ class Database:
         Raises:
             CatalogBusy, CatalogUnavailable, CatalogFailed: nothing was changed.
         """
+        outer: Transaction | None = getattr(self._local, "writing", None)
+        if outer is not None and not outer.ended:
+            # an operation that a rule started inside another one's transaction: all or nothing of its own
+            with outer.savepoint(f"nested_{outer.depth}"):
+                yield outer
+            return
         cursor = self.cursor()
         relaxed = not durable
         try:
@@ -172,6 +176,7 @@ class Database:
         except (sqlite3.Error, psycopg.Error) as error:
             self._failed(error)
         transaction = Transaction(self, cursor)
+        self._local.writing = transaction
         try:
             yield transaction
             self.intercept("commit.before")
@@ -185,10 +190,9 @@ class Database:
             raise
         finally:
             transaction.ended = True
+            self._local.writing = None
             if relaxed and self.is_sqlite and getattr(self._local, "cursor", None) is cursor:
                 cursor.execute("PRAGMA synchronous=FULL")
-        for action in transaction.after_commit:
-            action()
 
     @contextmanager
     def read(self) -> Iterator["Transaction"]:
@@ -243,14 +247,14 @@ class Transaction:
     `now` is fixed when the transaction begins, in seconds since 1970.
     """
 
-    __slots__ = ("after_commit", "cursor", "database", "ended", "now")
+    __slots__ = ("cursor", "database", "depth", "ended", "now")
 
     def __init__(self, database: Database, cursor: Any) -> None:
         self.database = database
         self.cursor = cursor
         self.ended = False
         self.now = time.time()
-        self.after_commit: list[Any] = []
+        self.depth = 0
 
     @property
     def timestamp(self) -> str:
@@ -305,6 +309,7 @@ class Transaction:
     @contextmanager
     def savepoint(self, name: str) -> Iterator[None]:
         """Undo the block alone when it fails; the transaction goes on if the caller handles the error."""
+        self.depth += 1
         self.cursor.execute(f"SAVEPOINT {name}")
         try:
             yield
@@ -312,4 +317,6 @@ class Transaction:
             self.cursor.execute(f"ROLLBACK TO SAVEPOINT {name}")
             self.cursor.execute(f"RELEASE SAVEPOINT {name}")
             raise
+        finally:
+            self.depth -= 1
         self.cursor.execute(f"RELEASE SAVEPOINT {name}")

@@ -106,7 +106,9 @@ class GeneralQueries:
         if not query.selects:
             raise CatalogFailed("the query selects no column")
         try:
-            parsed = [(column, self._place(column), conditions.parse(text)) for column, text in query.conditions]
+            parsed = [
+                (column, self._place(column), conditions.parse(text)) for column, text in query.conditions
+            ]
             for column, _ in query.selects:
                 self._place(column)
         except _EmptyTable:
@@ -237,7 +239,10 @@ class _WhereBuilder:
         link, avu, owner = _REPEATABLE[family]
         number = self._repeats[family]
         self.extra_tables += [f"avu_links {link}{number}", f"avus {avu}{number}"]
-        self.extra_joins += [f"{link}{number}.entity_id = {owner}.id", f"{avu}{number}.id = {link}{number}.avu_id"]
+        self.extra_joins += [
+            f"{link}{number}.entity_id = {owner}.id",
+            f"{avu}{number}.id = {link}{number}.avu_id",
+        ]
 
     def _renamed(self, place: Place, family: int) -> Place:
         _, avu, _ = _REPEATABLE[family]
@@ -277,7 +282,9 @@ def _order(asked: Sequence[tuple[int, int]], selects: Sequence[_Select]) -> list
             order.append(f"{position} DESC")
         elif flags & ORDER_ASCENDING:
             order.append(f"{position}")
-    named = {select.column: position for position, select in enumerate(selects, 1) if select.aggregate == PLAIN}
+    named = {
+        select.column: position for position, select in enumerate(selects, 1) if select.aggregate == PLAIN
+    }
     for column in (_COLL_NAME, _DATA_NAME, _DATA_REPL_NUM):
         if column in named and not any(o.split()[0] == str(named[column]) for o in order):
             order.append(str(named[column]))

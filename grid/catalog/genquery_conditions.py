@@ -16,7 +16,9 @@ from grid.catalog.genquery_graph import Place
 from grid.codes import Status
 from grid.errors import CatalogFailed, InvalidArgument
 
-_CONNECTOR: Final = re.compile(r"(?:(?<=')|(?<=\))|(?<=[Ll]))\s*(\|\||&&)\s*(?=[^'|&]{0,12}'|\s*is\s)", re.IGNORECASE)
+_CONNECTOR: Final = re.compile(
+    r"(?:(?<=')|(?<=\))|(?<=[Ll]))\s*(\|\||&&)\s*(?=[^'|&]{0,12}'|\s*is\s)", re.IGNORECASE
+)
 _QUOTED: Final = re.compile(r"'([^']*)'")
 _COMPARISONS: Final = {"=": "=", "<>": "<>", "!=": "<>", "<": "<", ">": ">", "<=": "<=", ">=": ">="}
 _WORDS: Final = {
@@ -73,7 +75,9 @@ def _part(connector: str, text: str) -> Part:
 
 def shape(parts: tuple[Part, ...], place: Place) -> tuple[object, ...]:
     """What of a condition decides the SQL text; values of the same shape share one statement."""
-    return tuple((part.connector, part.operator, len(_bound(part, place)), _is_prefix(part)) for part in parts)
+    return tuple(
+        (part.connector, part.operator, len(_bound(part, place)), _is_prefix(part)) for part in parts
+    )
 
 
 def _is_prefix(part: Part) -> bool:
@@ -93,7 +97,9 @@ def _number(text: str) -> float | int:
         try:
             return float(text)
         except ValueError:
-            raise CatalogFailed(f"`{paths.printable(text)}` is not a number, and the column holds numbers") from None
+            raise CatalogFailed(
+                f"`{paths.printable(text)}` is not a number, and the column holds numbers"
+            ) from None
 
 
 def _bound(part: Part, place: Place) -> tuple[object, ...]:
@@ -175,7 +181,9 @@ def matches(parts: tuple[Part, ...], text: str) -> bool:
     result = False
     for part in parts:
         one = _matches_one(part, text)
-        result = one if not part.connector else (result or one) if part.connector == "OR" else (result and one)
+        result = (
+            one if not part.connector else (result or one) if part.connector == "OR" else (result and one)
+        )
     return result
 
 

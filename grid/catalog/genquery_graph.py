@@ -86,7 +86,9 @@ def _prefixed(alias: str, places: dict[str, Place]) -> dict[str, Place]:
 
 
 _TIMES = " create_ts=create_time modify_ts=modify_time"
-_USER = "user_id=id user_name=name user_type_name=type zone_name=zone user_info=info r_comment=comment" + _TIMES
+_USER = (
+    "user_id=id user_name=name user_type_name=type zone_name=zone user_info=info r_comment=comment" + _TIMES
+)
 _META = "meta_id=id meta_attr_name=attribute meta_attr_value=value meta_attr_unit=unit"
 _TOKEN = "token_namespace=namespace token_id=id token_name=name"
 _JOB = (
@@ -119,7 +121,8 @@ def places(zone: str) -> dict[str, Place]:
             "R_ZONE_MAIN",
             _simple(
                 "z",
-                "zone_id=id zone_name=name zone_type_name=type zone_conn_string=connection r_comment=comment" + _TIMES,
+                "zone_id=id zone_name=name zone_type_name=type zone_conn_string=connection r_comment=comment"
+                + _TIMES,
                 integers="zone_id",
             ),
         ),
@@ -190,7 +193,9 @@ def places(zone: str) -> dict[str, Place]:
             "R_TOKN_MAIN",
             _simple(
                 "t",
-                _TOKEN + " token_value=value token_value2=value2 token_value3=value3 r_comment=comment" + _TIMES,
+                _TOKEN
+                + " token_value=value token_value2=value2 token_value3=value3 r_comment=comment"
+                + _TIMES,
                 integers="token_id",
             ),
         ),

@@ -89,7 +89,10 @@ _COLUMNS: Final = (
 
 
 def _job(row: Row) -> Job:
-    return Job(*row[:8], json.loads(row[8]), *row[9:])
+    return Job(
+        row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], json.loads(row[8]), row[9], row[10], row[11],
+        row[12], row[13],
+    )  # fmt: skip
 
 
 def something_due(tx: Transaction) -> bool:

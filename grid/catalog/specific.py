@@ -100,7 +100,9 @@ class SpecificQueries:
             return rows
 
 
-def _authorise(action: int, first: str | None, second: str | None, database: str | None, source: str | None) -> int:
+def _authorise(
+    action: int, first: str | None, second: str | None, database: str | None, source: str | None
+) -> int:
     if action in (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_RECURSIVE):
         return sqlite3.SQLITE_OK
     if action == sqlite3.SQLITE_FUNCTION:

@@ -6,6 +6,7 @@ transaction: opening a data set of any size is atomic and takes as long as it ha
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from grid import paths
 from grid.catalog import collections as collection_rows
@@ -73,7 +74,10 @@ class AccessRights:
         for change, level in zip(changes, levels, strict=True):
             verb = "revoke" if level is Access.NULL else "grant"
             grant = {"subject": change.user_name, "level": level.name.lower()}
-            facts = {"grant": grant, "collection" if is_collection else "object": {"id": subject_id, "path": path}}
+            facts: dict[str, dict[str, Any]] = {
+                "grant": grant,
+                "collection" if is_collection else "object": {"id": subject_id, "path": path},
+            }
             event = Event("access", verb, caller, path, subject_id, facts)
             self._context.policy.before(event)
         with self._context.database.write() as tx:
@@ -91,7 +95,9 @@ class AccessRights:
                 verb = "revoke" if level is Access.NULL else "grant"
                 grant = {"subject": change.user_name, "level": level.name.lower()}
                 event = Event("access", verb, caller, path, subject_id, {"grant": grant})
-                self._context.happened(tx, event, subject=change.user_name, level=change.level, recursive=recursive)
+                self._context.happened(
+                    tx, event, subject=change.user_name, level=change.level, recursive=recursive
+                )
 
     def _user(self, tx: Transaction, change: AccessChange) -> User:
         zone = change.user_zone or self._context.zone
@@ -119,7 +125,12 @@ class AccessRights:
         return self._context.acls.find_or_make(tx, entries)
 
     def _change_one(
-        self, tx: Transaction, subject_id: int, acl_id: int, is_collection: bool, wanted: dict[int, int | None]
+        self,
+        tx: Transaction,
+        subject_id: int,
+        acl_id: int,
+        is_collection: bool,
+        wanted: dict[int, int | None],
     ) -> None:
         successor = self._successor(tx, acl_id, wanted)
         if is_collection:
@@ -144,15 +155,20 @@ class AccessRights:
         changed = ", ".join(str(int(old)) for old, new in successors.items() if old != new)
         for table, where in (("collections", inside), ("data_objects", of_objects)):
             tx.run(
-                f"UPDATE {table} SET acl_id = CASE acl_id {case} END WHERE acl_id IN ({changed}) AND {where}", bounds
+                f"UPDATE {table} SET acl_id = CASE acl_id {case} END WHERE acl_id IN ({changed}) AND {where}",
+                bounds,
             )
 
-    def _set_inheritance(self, caller: Caller, text: str, inherit: bool, *, recursive: bool, admin: bool) -> None:
+    def _set_inheritance(
+        self, caller: Caller, text: str, inherit: bool, *, recursive: bool, admin: bool
+    ) -> None:
         path = self._context.path(text).text
         with self._context.database.read() as tx:
             subject_id, acl_id, is_collection = self._subject(tx, path)
             if not is_collection:
-                raise InvalidArgument(f"`{paths.printable(path)}` is no collection; only these hand rights on")
+                raise InvalidArgument(
+                    f"`{paths.printable(path)}` is no collection; only these hand rights on"
+                )
             self._context.require(tx, acl_id, caller, Access.OWN, path, admin)
         grant = {"subject": "", "level": "inherit" if inherit else "noinherit"}
         event = Event("access", "inherit", caller, path, subject_id, {"grant": grant})

@@ -15,7 +15,6 @@ from grid.namespace.context import NamespaceContext, require_admin
 from grid.namespace.ports import Event
 
 
-
 class Vaults(Protocol):
     """Makes the vault of a new storage resource, and unmarks that of a removed one."""
 
@@ -55,7 +54,9 @@ class Administration:
 
     # -- resources -------------------------------------------------------------------------------------------
 
-    def add_resource(self, caller: Caller, name: str, kind: str, location: str, context: str = "") -> Resource:
+    def add_resource(
+        self, caller: Caller, name: str, kind: str, location: str, context: str = ""
+    ) -> Resource:
         """Add a resource; a storage resource gets its vault made.
 
         Args:
@@ -121,7 +122,9 @@ class Administration:
             if any(r.parent_id == found.id for r in resource_rows.all_by_id(tx).values()):
                 raise InvalidArgument(f"`{name}` has children", status=Status.CHILD_EXISTS)
             if found.parent_id is not None:
-                raise InvalidArgument(f"`{name}` is a child; take it out first", status=Status.CHILD_HAS_PARENT)
+                raise InvalidArgument(
+                    f"`{name}` is a child; take it out first", status=Status.CHILD_HAS_PARENT
+                )
             if dry_run:
                 return
             tx.run("DELETE FROM vault_tasks WHERE resource_id = :id", {"id": found.id})
@@ -257,7 +260,9 @@ class Administration:
         require_admin(caller)
         with self._context.database.write() as tx:
             if not tx.run("DELETE FROM specific_queries WHERE alias = :a OR sql = :a", {"a": alias}):
-                raise NotFound(f"no query `{alias}` is registered", status=Status.CAT_SUCCESS_BUT_WITH_NO_INFO)
+                raise NotFound(
+                    f"no query `{alias}` is registered", status=Status.CAT_SUCCESS_BUT_WITH_NO_INFO
+                )
 
     def remove_unused_avus(self, caller: Caller) -> None:
         """Remove the AVUs that describe nothing."""

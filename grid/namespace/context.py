@@ -45,7 +45,9 @@ class NamespaceContext:
         """The caller's access level by an access set."""
         return self.acls.level(tx, acl_id, caller.principals)
 
-    def require(self, tx: Transaction, acl_id: int, caller: Caller, wanted: Access, what: str, admin: bool) -> None:
+    def require(
+        self, tx: Transaction, acl_id: int, caller: Caller, wanted: Access, what: str, admin: bool
+    ) -> None:
         """Check the caller's rights.
 
         Args:

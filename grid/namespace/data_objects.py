@@ -124,7 +124,8 @@ class DataObjects:
                         collection.create_time, collection.modify_time,
                     )  # fmt: skip
         raise NotFound(
-            f"`{paths.printable(text)}` is not there, or not yours to see", status=Status.USER_FILE_DOES_NOT_EXIST
+            f"`{paths.printable(text)}` is not there, or not yours to see",
+            status=Status.USER_FILE_DOES_NOT_EXIST,
         )
 
     def _may_see(self, tx: Transaction, acl_id: int, caller: Caller) -> bool:
@@ -251,7 +252,9 @@ class DataObjects:
         with self._context.database.read() as tx:
             self._check_new(tx, caller, path, request.admin)
             tree = self._context.storage.tree(tx)
-        wanted = request.resource_name or request.default_resource_name or self._context.storage.default_resource
+        wanted = (
+            request.resource_name or request.default_resource_name or self._context.storage.default_resource
+        )
         event = Event(
             "object",
             "create",
@@ -280,7 +283,13 @@ class DataObjects:
             acl = dict(self._context.acls.entries(tx, parent.acl_id)) | acl
         acl_id = self._context.acls.find_or_make(tx, acl)
         new = DataObject(
-            data_id, parent.id, path, caller.user.name, caller.user.zone, acl_id, (replace(replica, data_id=data_id),)
+            data_id,
+            parent.id,
+            path,
+            caller.user.name,
+            caller.user.zone,
+            acl_id,
+            (replace(replica, data_id=data_id),),
         )
         object_rows.insert_object(tx, new)
         object_rows.insert_replica(tx, new.replicas[0])
@@ -333,7 +342,9 @@ class DataObjects:
         with self._context.database.write(durable=False) as tx:
             current = self._claim(tx, found)
             previous = {r.number: int(r.status) for r in current.replicas}
-            entry = new_entry(found.id, replica.number, self._context.lease_id, is_new=False, previous=previous)
+            entry = new_entry(
+                found.id, replica.number, self._context.lease_id, is_new=False, previous=previous
+            )
             leases.insert_open(tx, entry)
             object_rows.update_replica(tx, found.id, -1, status=int(ReplicaStatus.WRITE_LOCKED))
             object_rows.update_replica(tx, found.id, replica.number, status=int(ReplicaStatus.INTERMEDIATE))
@@ -351,9 +362,7 @@ class DataObjects:
         entry = leases.open_of_object(tx, found.id)
         if entry is not None:
             if not leases.lease_is_void(tx, entry.lease_id):
-                raise Locked(
-                    f"`{found.path}` is open for writing", status=Status.INTERMEDIATE_REPLICA_ACCESS
-                )
+                raise Locked(f"`{found.path}` is open for writing", status=Status.INTERMEDIATE_REPLICA_ACCESS)
             undo_open(tx, entry)
         current = object_rows.by_id_or_none(tx, found.id)
         if current is None or current.path != found.path:
@@ -432,7 +441,9 @@ class DataObjects:
         if request.checksum or request.register_checksum or self._context.policy.wants_digest(path):
             checksum = of_bytes(data, scheme_of(request.checksum) if request.checksum else "sha2")
             if request.checksum and checksum != request.checksum:
-                raise ChecksumMismatch(f"the bytes of `{path}` have checksum `{checksum}`, not `{request.checksum}`")
+                raise ChecksumMismatch(
+                    f"the bytes of `{path}` have checksum `{checksum}`, not `{request.checksum}`"
+                )
         name = new_name()
         driver = self._context.storage.driver(leaf)
         steps.reached("stage.before")
@@ -464,7 +475,14 @@ class DataObjects:
             raise
 
     def _register_put(
-        self, caller: Caller, path: str, request: WriteRequest, leaf: Resource, name: str, size: int, checksum: str
+        self,
+        caller: Caller,
+        path: str,
+        request: WriteRequest,
+        leaf: Resource,
+        name: str,
+        size: int,
+        checksum: str,
     ) -> DataObject:
         with self._context.database.write() as tx:
             self._context.fence(tx)
@@ -519,5 +537,3 @@ def object_facts(found: DataObject, tree: Tree) -> dict[str, object]:
         "copies": len(found.replicas),
         "resource": tree.by_id[replica.resource_id].name if replica else "",
     }
-
-

@@ -58,7 +58,8 @@ def _new(scheme: str) -> _Hash:
     if scheme == "adler32":
         return _Adler32()
     raise InvalidArgument(
-        f"`{scheme}` is no checksum scheme; known are {', '.join(SCHEMES)}", status=Status.USER_HASH_TYPE_MISMATCH
+        f"`{scheme}` is no checksum scheme; known are {', '.join(SCHEMES)}",
+        status=Status.USER_HASH_TYPE_MISMATCH,
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from grid import paths
 from grid.catalog import avus
@@ -51,7 +52,9 @@ class Metadata:
             path = self._context.path(subject.name).text
             found = object_rows.by_path_or_none(tx, path)
             if found is None:
-                raise NotFound(f"there is no data object `{paths.printable(path)}`", status=Status.CAT_UNKNOWN_FILE)
+                raise NotFound(
+                    f"there is no data object `{paths.printable(path)}`", status=Status.CAT_UNKNOWN_FILE
+                )
             return found.id, found.acl_id, path
         if subject.kind == "collection":
             path = self._context.path(subject.name).text
@@ -151,7 +154,10 @@ class Metadata:
             "unit": operation.avu.unit,
             "op": operation.verb,
         }
-        facts = {"change": change, subject.kind: {"id": entity_id, "path": path or subject.name}}
+        facts: dict[str, dict[str, Any]] = {
+            "change": change,
+            subject.kind: {"id": entity_id, "path": path or subject.name},
+        }
         return Event("metadata", "change", caller, path, entity_id, facts)
 
     def _apply_one(
@@ -181,9 +187,7 @@ class Metadata:
                     avus.unlink(tx, entity_id, avu_id)
             avus.link(tx, entity_id, wanted, made_at=made)
 
-    def modify(
-        self, caller: Caller, subject: Subject, old: Avu, new: Avu, *, admin: bool = False
-    ) -> None:
+    def modify(self, caller: Caller, subject: Subject, old: Avu, new: Avu, *, admin: bool = False) -> None:
         """Replace one AVU by another.
 
         Raises:
@@ -250,4 +254,6 @@ def _validate(avu: Avu, index: int) -> None:
         except UnicodeEncodeError:
             raise _at(InvalidArgument(f"the {what} is not valid UTF-8"), index) from None
         if size > limit:
-            raise _at(InvalidArgument(f"the {what} is {size} bytes long; at most {limit} are possible"), index)
+            raise _at(
+                InvalidArgument(f"the {what} is {size} bytes long; at most {limit} are possible"), index
+            )

@@ -82,13 +82,24 @@ class Moves:
             )
         return parent
 
-    def _judge(self, noun: str, verb: str, caller: Caller, subject_id: int, old: str, new: str, facts: dict[str, object]) -> None:
+    def _judge(
+        self,
+        noun: str,
+        verb: str,
+        caller: Caller,
+        subject_id: int,
+        old: str,
+        new: str,
+        facts: dict[str, object],
+    ) -> None:
         """Ask the policy at the source and at the target."""
         for place in (old, new):
             event = Event(noun, verb, caller, place, subject_id, {noun: facts, "target": {"path": new}})
             self._context.policy.before(event)
 
-    def _rename_object(self, caller: Caller, found: DataObject, new: str, *, admin: bool, verb: str = "rename") -> None:
+    def _rename_object(
+        self, caller: Caller, found: DataObject, new: str, *, admin: bool, verb: str = "rename"
+    ) -> None:
         with self._context.database.read() as tx:
             wanted = Access.OWN if verb == "rename" else Access.DELETE
             self._context.require(tx, found.acl_id, caller, wanted, found.path, admin)
@@ -104,7 +115,9 @@ class Moves:
             event = Event("object", verb, caller, new, found.id, {"object": facts, "target": {"path": new}})
             self._context.happened(tx, event, source=found.path)
 
-    def _target_parent(self, tx: Transaction, caller: Caller, new: str, *, admin: bool, verb: str) -> Collection:
+    def _target_parent(
+        self, tx: Transaction, caller: Caller, new: str, *, admin: bool, verb: str
+    ) -> Collection:
         if verb == "trash":
             return self._context.collection(tx, paths.split(new)[0], lock=True)
         return self._free_target(tx, caller, new, admin)
@@ -138,7 +151,8 @@ class Moves:
     ) -> None:
         if paths.is_below(new, found.path):
             raise InvalidArgument(
-                f"`{paths.printable(found.path)}` cannot be moved into itself", status=Status.CAT_RECURSIVE_MOVE
+                f"`{paths.printable(found.path)}` cannot be moved into itself",
+                status=Status.CAT_RECURSIVE_MOVE,
             )
         self._refuse_fixed(found.path)
         with self._context.database.read() as tx:
@@ -154,8 +168,12 @@ class Moves:
             self._refuse_open_below(tx, found.path)
             parent = self._target_parent(tx, caller, new, admin=admin, verb=verb)
             collection_rows.move_subtree(tx, found.path, new, tx.timestamp)
-            for (resource_id,) in tx.all("SELECT id FROM resources WHERE vault_path <> '' AND name <> 'bundleResc'"):
-                journal.add_vault_task(tx, resource_id, "move", self._in_vault(found.path), self._in_vault(new))
+            for (resource_id,) in tx.all(
+                "SELECT id FROM resources WHERE vault_path <> '' AND name <> 'bundleResc'"
+            ):
+                journal.add_vault_task(
+                    tx, resource_id, "move", self._in_vault(found.path), self._in_vault(new)
+                )
             collection_rows.touch(tx, parent.id, tx.timestamp)
             event = Event(
                 "collection", verb, caller, new, found.id, {"collection": facts, "target": {"path": new}}
@@ -173,7 +191,8 @@ class Moves:
         """Let rules that judge single objects see each of them, at both ends."""
         policy = self._context.policy
         if not (
-            policy.concerns_objects_below("object", verb, old) or policy.concerns_objects_below("object", verb, new)
+            policy.concerns_objects_below("object", verb, old)
+            or policy.concerns_objects_below("object", verb, new)
         ):
             return
         for found in self._objects_below(old):
@@ -356,7 +375,8 @@ class Moves:
             return 0
         if force and holds and self._is_home(path):
             raise NotEmpty(
-                f"`{paths.printable(path)}` is a home and not empty", status=Status.CANT_RM_NON_EMPTY_HOME_COLL
+                f"`{paths.printable(path)}` is a home and not empty",
+                status=Status.CANT_RM_NON_EMPTY_HOME_COLL,
             )
         count = self._delete_tree(caller, found, admin=admin, unregister=unregister)
         self._finisher.settle()
@@ -397,7 +417,11 @@ class Moves:
         return removed
 
     def _delete_empty(self, caller: Caller, collection: Collection, *, admin: bool) -> None:
-        facts: dict[str, object] = {"id": collection.id, "path": collection.path, "owner": collection.owner_name}
+        facts: dict[str, object] = {
+            "id": collection.id,
+            "path": collection.path,
+            "owner": collection.owner_name,
+        }
         event = Event("collection", "delete", caller, collection.path, collection.id, {"collection": facts})
         self._context.policy.before(event)
         with self._context.database.write() as tx:
@@ -406,7 +430,9 @@ class Moves:
             if collection_rows.has_content(tx, current):
                 raise NotEmpty(f"`{paths.printable(collection.path)}` is not empty")
             collection_rows.delete(tx, current.id)
-            for (resource_id,) in tx.all("SELECT id FROM resources WHERE vault_path <> '' AND name <> 'bundleResc'"):
+            for (resource_id,) in tx.all(
+                "SELECT id FROM resources WHERE vault_path <> '' AND name <> 'bundleResc'"
+            ):
                 journal.add_vault_task(tx, resource_id, "remove_folder", self._in_vault(collection.path))
             parent = collection_rows.by_path_or_none(tx, paths.split(collection.path)[0])
             if parent is not None:

@@ -242,7 +242,12 @@ class Replicas:
                 facts: dict[str, Any] = {"id": reading.data_object.id, "path": old}
             for place in (old, new):
                 event = Event(
-                    "object", "copy", caller, place, reading.data_object.id, {"object": facts, "target": {"path": new}}
+                    "object",
+                    "copy",
+                    caller,
+                    place,
+                    reading.data_object.id,
+                    {"object": facts, "target": {"path": new}},
                 )
                 self._context.policy.before(event)
             writing = self._objects.open_for_writing(
@@ -278,7 +283,12 @@ class Replicas:
         for replica in chosen:
             name = tree.by_id[replica.resource_id].name
             event = Event(
-                "replica", "trim", caller, path, found.id, {**facts, "replica": {"resource": name, "purpose": "trim"}}
+                "replica",
+                "trim",
+                caller,
+                path,
+                found.id,
+                {**facts, "replica": {"resource": name, "purpose": "trim"}},
             )
             self._context.policy.before(event)
         with self._context.database.write() as tx:
@@ -289,12 +299,15 @@ class Replicas:
             left = [r for r in current.replicas if r.number not in chosen_numbers] if current else []
             if not any(r.status is ReplicaStatus.GOOD for r in left):
                 raise InvalidArgument(
-                    f"this would remove the last good replica of `{path}`", status=Status.USER_INCOMPATIBLE_PARAMS
+                    f"this would remove the last good replica of `{path}`",
+                    status=Status.USER_INCOMPATIBLE_PARAMS,
                 )
             for replica in chosen:
                 self._drop(tx, found, replica, unregister=request.unregister)
                 name = tree.by_id[replica.resource_id].name
-                event = Event("replica", "trim", caller, path, found.id, {**facts, "replica": {"resource": name}})
+                event = Event(
+                    "replica", "trim", caller, path, found.id, {**facts, "replica": {"resource": name}}
+                )
                 self._context.happened(tx, event, number=replica.number, resource=name)
         self._finisher.settle()
         return len(chosen)
@@ -444,12 +457,16 @@ class Replicas:
                 size = file.size()
                 if size != replica.size_bytes:
                     findings.append(
-                        _finding(-407000, f"the file has {size} bytes, the catalog {replica.size_bytes}; {where}")
+                        _finding(
+                            -407000, f"the file has {size} bytes, the catalog {replica.size_bytes}; {where}"
+                        )
                     )
                 if not replica.checksum:
                     findings.append(
                         _finding(
-                            int(Status.CAT_NO_CHECKSUM_FOR_REPLICA), f"no checksum available for {where}", "warning"
+                            int(Status.CAT_NO_CHECKSUM_FOR_REPLICA),
+                            f"no checksum available for {where}",
+                            "warning",
                         )
                     )
                 elif not request.no_compute:
@@ -521,9 +538,7 @@ class Replicas:
                 tx.timestamp, f"{int(facts.modified_at):011d}", tx.timestamp,
             )  # fmt: skip
             if found is not None:
-                replica = replace(
-                    replica, data_id=found.id, number=max(r.number for r in found.replicas) + 1
-                )
+                replica = replace(replica, data_id=found.id, number=max(r.number for r in found.replicas) + 1)
                 object_rows.insert_replica(tx, replica)
                 registered = found
             else:
@@ -574,7 +589,9 @@ class Replicas:
                 raise InvalidArgument(f"`{name}` is no system metadata of replicas")
             columns[column] = _column_value(column, value)
         if not caller.is_admin and (owner or set(columns) - {"comments", "expiry_time", "data_type"}):
-            raise NotPrivileged("only administrators may change this", status=Status.CAT_INSUFFICIENT_PRIVILEGE_LEVEL)
+            raise NotPrivileged(
+                "only administrators may change this", status=Status.CAT_INSUFFICIENT_PRIVILEGE_LEVEL
+            )
         found, tree = self._load(path, caller, Access.MODIFY_METADATA, caller.is_admin)
         number = -1 if all_replicas else replica_number
         if number is None and resource_name:
@@ -600,7 +617,13 @@ class Replicas:
             self._context.happened(tx, event, **{k: str(v) for k, v in changes.items()})
 
     def touch(
-        self, caller: Caller, text: str, timestamp: str, *, replica_number: int | None = None, resource_name: str = ""
+        self,
+        caller: Caller,
+        text: str,
+        timestamp: str,
+        *,
+        replica_number: int | None = None,
+        resource_name: str = "",
     ) -> None:
         """Set the modification time of one replica, as `itouch` does.
 

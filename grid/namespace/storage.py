@@ -38,7 +38,6 @@ _CHECK_EVERY_S: Final = 1.0
 _ENOSPC: Final = 28
 
 
-
 def as_grid_error(error: ResourceError) -> GridError:
     """What a storage error means to the grid's callers."""
     if isinstance(error, OutOfSpace):
@@ -194,7 +193,12 @@ class Storage:
         return self.driver(resource, check=False).physical_path(self.place_of(path))
 
     def pick_for_reading(
-        self, tree: Tree, found: DataObject, *, resource_name: str = "", replica_number: int | None = None,
+        self,
+        tree: Tree,
+        found: DataObject,
+        *,
+        resource_name: str = "",
+        replica_number: int | None = None,
         preferred_name: str = "",
     ) -> Replica:
         """The replica that serves a read.
@@ -216,12 +220,14 @@ class Storage:
             candidates = [r for r in candidates if tree.is_within(r.resource_id, wanted.id)]
             if not candidates:
                 raise NoGoodReplica(
-                    f"`{found.path}` has no replica on `{resource_name}`", status=Status.SYS_REPLICA_INACCESSIBLE
+                    f"`{found.path}` has no replica on `{resource_name}`",
+                    status=Status.SYS_REPLICA_INACCESSIBLE,
                 )
         usable = [r for r in candidates if not tree.is_down(tree.by_id[r.resource_id])]
         if not usable:
             raise NoGoodReplica(
-                f"every resource that holds `{found.path}` is marked down", status=Status.SYS_REPLICA_INACCESSIBLE
+                f"every resource that holds `{found.path}` is marked down",
+                status=Status.SYS_REPLICA_INACCESSIBLE,
             )
         good = [r for r in usable if r.status is ReplicaStatus.GOOD]
         if preferred_name:
@@ -256,7 +262,9 @@ class Storage:
             # the file is on its way between two names: whoever moves it does so inside a short transaction
             with database.read() as tx:
                 current = object_rows.by_id_or_none(tx, replica.data_id)
-            again = next((r for r in current.replicas if r.number == replica.number), None) if current else None
+            again = (
+                next((r for r in current.replicas if r.number == replica.number), None) if current else None
+            )
             if current is None or again is None:
                 break
             place = self.place_of(current.path)

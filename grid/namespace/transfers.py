@@ -132,7 +132,9 @@ class OpenForWriting:
     def _copy_by_reading(self, name: str) -> StagedFile:
         with self.context.database.read() as tx:
             tree = self.context.storage.tree(tx)
-        source = self.context.storage.open_for_reading(self.context.database, tree, self.source or self.replica, self.path)
+        source = self.context.storage.open_for_reading(
+            self.context.database, tree, self.source or self.replica, self.path
+        )
         target = self.context.storage.driver(self.resource).stage(name)
         buffer, offset = memoryview(bytearray(BUFFER_BYTES)), 0
         try:
@@ -276,7 +278,9 @@ class OpenForWriting:
             )
             for number in json.loads(self.entry.previous or "{}"):
                 if int(number) != self.replica.number:
-                    object_rows.update_replica(tx, self.data_object.id, int(number), status=int(ReplicaStatus.STALE))
+                    object_rows.update_replica(
+                        tx, self.data_object.id, int(number), status=int(ReplicaStatus.STALE)
+                    )
             object_rows.content_changed(tx, self.data_object.id)
             collection_rows.touch(tx, self.data_object.collection_id, now)
             self.context.happened(tx, event, size=size, checksum=checksum)

@@ -61,7 +61,8 @@ class Users:
         found = user_rows.by_name_or_none(tx, name, given or zone or self._context.zone)
         if found is None:
             raise NotFound(
-                f"there is no user `{name}#{given or zone or self._context.zone}`", status=Status.CAT_INVALID_USER
+                f"there is no user `{name}#{given or zone or self._context.zone}`",
+                status=Status.CAT_INVALID_USER,
             )
         return found
 
@@ -116,7 +117,9 @@ class Users:
             path = f"/{self._context.zone}/{root}/{self._home_name(user)}"
             if collection_rows.by_path_or_none(tx, path) is None:
                 now = tx.timestamp
-                made = Collection(tx.new_id(), path, user.name, user.zone, acl_id, False, "", "", "", now, now)
+                made = Collection(
+                    tx.new_id(), path, user.name, user.zone, acl_id, False, "", "", "", now, now
+                )
                 collection_rows.insert(tx, made)
 
     def remove(self, caller: Caller, name: str, *, group: bool = False) -> None:
@@ -169,7 +172,9 @@ class Users:
                 user_rows.add_auth(tx, user.id, value)
             elif option == "rmAuth":
                 if not user_rows.remove_auth(tx, user.id, value):
-                    raise NotFound(f"`{name}` has no such identity", status=Status.CAT_SUCCESS_BUT_WITH_NO_INFO)
+                    raise NotFound(
+                        f"`{name}` has no such identity", status=Status.CAT_SUCCESS_BUT_WITH_NO_INFO
+                    )
             elif option in ("posix_uid", "posix_gid"):
                 user_rows.update(tx, user.id, option, int(value) if value.isdigit() else None)
             else:
@@ -271,6 +276,12 @@ class Users:
             elif not user_rows.remove_member(tx, found.id, user.id):
                 raise NotFound(f"`{user_name}` is not in `{group}`", status=Status.USER_NOT_IN_GROUP)
             self._context.happened(tx, event, verb=verb, user=user.full_name)
+
+    def member_names(self, group: str) -> frozenset[str]:
+        """The names of a group's members; empty when there is no such group."""
+        with self._context.database.read() as tx:
+            found = user_rows.by_name_or_none(tx, group, self._context.zone)
+            return frozenset(user.name for user in user_rows.members(tx, found.id)) if found else frozenset()
 
     def _members(self, group: User) -> list[User]:
         with self._context.database.read() as tx:

@@ -1,4 +1,127 @@
-from grid.errors import NotFound
+"""Microservices on the grid's operations: for rules with the policy's rights, for clients with their own."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from grid.codes import Status
+from grid.errors import AccessDenied, InvalidArgument, MicroserviceFailed, NotFound
+from grid.model import Caller
+from grid.namespace import AccessChange, ChecksumRequest, Namespace, OpenForReading
+from grid.namespace.storage import storage_errors
+from microservices import ByteReader, MicroserviceError, declarations
+from rules import Subject
+
+
 class MicroserviceHost:
-    def __init__(self, *a): ...
-    def call(self, caller, name, arguments): raise NotFound("none")
+    """Finds and runs microservices."""
+
+    def __init__(self, namespace: Namespace) -> None:
+        self._namespace = namespace
+
+    def call(self, caller: Caller, name: str, arguments: dict[str, Any]) -> Any:
+        """Run one for a client, with the client's rights.
+
+        Raises:
+            NotFound: there is none of that name (-1102000).
+            AccessDenied: clients may not call it.
+            InvalidArgument: an argument is missing, unknown or of the wrong kind.
+            MicroserviceFailed: it ended with an error.
+        """
+        entry = declarations().get(name)
+        if entry is None:
+            offered = ", ".join(sorted(n for n, e in declarations().items() if e.for_clients))
+            raise NotFound(
+                f"there is no microservice `{name}`; clients may call {offered}",
+                status=Status.NO_MICROSERVICE_FOUND_ERR,
+            )
+        if not entry.for_clients:
+            raise AccessDenied(f"`{name}` is for rules", status=Status.MSI_OPERATION_NOT_ALLOWED)
+        kinds = {"Text": str, "Path": str, "Bool": bool, "Int": int}
+        known = {parameter.name: parameter for parameter in entry.parameters}
+        for key, value in arguments.items():
+            if key not in known:
+                raise InvalidArgument(f"`{name}` has no argument `{key}`; it has {', '.join(known)}")
+            if type(value) is not kinds.get(known[key].type):
+                raise InvalidArgument(f"`{key}` of `{name}` is `{value}`; a {known[key].type} was expected")
+        missing = [p.name for p in entry.parameters if p.required and p.name not in arguments]
+        if missing:
+            raise InvalidArgument(f"`{name}` also needs {', '.join(missing)}")
+        return self.run(caller, name, arguments)
+
+    def run(self, caller: Caller, name: str, arguments: Mapping[str, Any]) -> Any:
+        """Run one with a caller's rights; arguments by name, or by position as `"0"`, `"1"`.
+
+        Raises:
+            MicroserviceFailed: it ended with an error of its own.
+            GridError: an operation it asked for did.
+        """
+        if name == "set_owner":
+            self._namespace.administration.change_owner(caller, arguments["path"], arguments["owner"])
+            return None
+        entry = declarations()[name]
+        values: dict[str, Any] = {}
+        for key, value in arguments.items():
+            parameter = entry.parameters[int(key)].name if key.isdigit() else key
+            values[parameter] = value.path if isinstance(value, Subject) else value
+        try:
+            return entry.function(_CallersGrid(self._namespace, caller), **values)
+        except MicroserviceError as error:
+            raise MicroserviceFailed(str(error)) from error
+
+
+class _CallersGrid:
+    """The grid as one caller may use it: the microservices' `Grid` port."""
+
+    def __init__(self, namespace: Namespace, caller: Caller) -> None:
+        self._namespace = namespace
+        self._caller = caller
+
+    def open(self, path: str) -> ByteReader:
+        return _Reader(self._namespace.objects.open_for_reading(self._caller, path))
+
+    def checksum(self, path: str, *, verify: bool) -> str:
+        replicas = self._namespace.replicas
+        if verify:
+            replicas.checksum(self._caller, path, ChecksumRequest(verify=True))
+        return replicas.checksum(self._caller, path, ChecksumRequest())
+
+    def create_collection(self, path: str, *, owner: str, inherit: bool) -> None:
+        user = None
+        if owner:
+            with self._namespace.context.database.read() as tx:
+                user = self._namespace.users.find(tx, owner)
+            if user.id != self._caller.user.id and not (
+                self._caller.is_admin or self._caller.rights_of_rules
+            ):
+                raise AccessDenied("only administrators make collections for others")
+        self._namespace.collections.create(
+            self._caller, path, parents=True, owner=user, inherit=True if inherit else None
+        )
+
+    def grant(self, subject: str, level: str, path: str, *, recursive: bool) -> None:
+        name, _, zone = subject.partition("#")
+        self._namespace.access.change(
+            self._caller, path, AccessChange(name, zone, level), recursive=recursive
+        )
+
+    def replicate(self, path: str, resource: str) -> int:
+        return self._namespace.replicas.replicate(self._caller, path, resource)
+
+
+class _Reader:
+    """A data object's bytes for a microservice."""
+
+    def __init__(self, opened: OpenForReading) -> None:
+        self._opened = opened
+
+    def size(self) -> int:
+        return self._opened.size()
+
+    def read_at(self, offset: int, count: int) -> bytes:
+        buffer = memoryview(bytearray(count))
+        with storage_errors():
+            got = self._opened.file.read_into(buffer, offset)
+        return bytes(buffer[:got])
+
+    def close(self) -> None:
+        self._opened.close()

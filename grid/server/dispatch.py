@@ -9,7 +9,15 @@ import time
 from typing import Final
 
 from grid.codes import APIS, Api, Status
-from grid.errors import GridError, InvalidArgument, NotAuthenticated, PeerGone, SlowPeer, sentences_of, status_of
+from grid.errors import (
+    GridError,
+    InvalidArgument,
+    NotAuthenticated,
+    PeerGone,
+    SlowPeer,
+    sentences_of,
+    status_of,
+)
 from grid.paths import InvalidPath
 from grid.server.connection import Connection
 from grid.server.exchange import FilePart, Reply, Request, Services
@@ -60,10 +68,17 @@ class Dispatcher:
         except (GridError, WireError, InvalidPath) as error:
             reply = self._refusal(error)
         except Exception:
-            _log.exception("request failed unexpectedly", extra=self._facts(connection, event, request_id, started))
+            _log.exception(
+                "request failed unexpectedly", extra=self._facts(connection, event, request_id, started)
+            )
             reply = Reply(
                 int(Status.SYS_INTERNAL_ERR),
-                errors=[(int(Status.SYS_INTERNAL_ERR), f"internal error; the server's log has it as request {request_id}")],
+                errors=[
+                    (
+                        int(Status.SYS_INTERNAL_ERR),
+                        f"internal error; the server's log has it as request {request_id}",
+                    )
+                ],
             )
         if remaining:
             connection.discard_stream(remaining, self._services.settings.minimum_rate)
@@ -87,7 +102,9 @@ class Dispatcher:
         if event.stream_bytes and not api.takes_bytes:
             raise _bad_input(f"{api.name} takes no byte stream")
         message = connection.decode(api.input_struct, event.message) if api.input_struct else {}
-        return Request(connection, self._services, event.number, message, event.stream_bytes, request_id, inline)
+        return Request(
+            connection, self._services, event.number, message, event.stream_bytes, request_id, inline
+        )
 
     def _refresh(self, connection: Connection, request_id: str) -> None:
         """Let changes of the caller's type and groups take effect within a second."""
@@ -133,7 +150,9 @@ class Dispatcher:
     ) -> None:
         facts = self._facts(connection, event, request_id, started)
         facts["status"] = reply.status
-        level = logging.INFO if reply.status < 0 and reply.status != Status.CAT_NO_ROWS_FOUND else logging.DEBUG
+        level = (
+            logging.INFO if reply.status < 0 and reply.status != Status.CAT_NO_ROWS_FOUND else logging.DEBUG
+        )
         _log.log(level, reply.errors[0][1] if reply.errors else "served", extra=facts)
 
 
@@ -155,4 +174,3 @@ def _cut(sentence: str) -> str:
 
 def _length(stream: bytes | memoryview | FilePart) -> int:
     return stream.count if isinstance(stream, FilePart) else len(stream)
-

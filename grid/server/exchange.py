@@ -3,12 +3,12 @@
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from grid.catalog.genquery import GeneralQueries
+from grid.catalog.specific import SpecificQueries
 from grid.config import Settings
 from grid.errors import InvalidArgument, NotAuthenticated
 from grid.model import Caller
 from grid.namespace import Namespace
-from grid.catalog.genquery import GeneralQueries
-from grid.catalog.specific import SpecificQueries
 from grid.server.connection import Connection
 from grid.server.ports import MicroserviceCaller
 
@@ -86,7 +86,9 @@ class Request:
         """
         limit = self.services.settings.single_buffer_bytes * 2
         if self.stream_bytes > limit:
-            raise InvalidArgument(f"{self.stream_bytes} bytes came in one buffer; at most {limit} are accepted")
+            raise InvalidArgument(
+                f"{self.stream_bytes} bytes came in one buffer; at most {limit} are accepted"
+            )
         view = memoryview(bytearray(self.stream_bytes))
         self.connection.receive_stream(view, self.services.settings.minimum_rate)
         self.stream_bytes = 0

@@ -62,7 +62,9 @@ class Worker:
         self._connections: dict[int, Connection] = {}
         self._unready: dict[int, Connection] = {}
         self._unfinished: dict[int, Connection] = {}
-        self._work: queue.SimpleQueue[tuple[Connection, ApiRequest | None, bytes] | None] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[tuple[Connection, ApiRequest | None, bytes] | None] = (
+            queue.SimpleQueue()
+        )
         self._returned: deque[tuple[Connection, bool]] = deque()
         self._wake_read, self._wake_write = socket.socketpair()
         self._wake_read.setblocking(False)
@@ -132,7 +134,9 @@ class Worker:
                 time.sleep(0.05)  # out of descriptors: let others end first
                 return
             if len(self._connections) >= self._settings.max_connections:
-                _log.warning("a connection from %s was refused: %d are open", address[0], len(self._connections))
+                _log.warning(
+                    "a connection from %s was refused: %d are open", address[0], len(self._connections)
+                )
                 peer.close()
                 continue
             peer.setblocking(False)

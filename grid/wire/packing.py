@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache
+from functools import cache
 from typing import Any, Final
 
 from grid.wire.errors import LocalWireError
@@ -122,7 +122,7 @@ def _parse_item(text: str, seen: dict[str, int]) -> Item:
     return Item(kind, name, key, pointer, counts, max_bytes, depends_on)
 
 
-@lru_cache(maxsize=None)
+@cache
 def plan(struct_name: str) -> tuple[Item, ...]:
     """The compiled items of a struct.
 

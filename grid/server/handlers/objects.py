@@ -12,10 +12,10 @@ from typing import Any, Final
 from grid import paths
 from grid.codes import Status
 from grid.errors import BadDescriptor, InvalidArgument, NotFound
+from grid.model import Avu
 from grid.namespace import Metadata, MetadataOperation, OpenForReading, OpenReplica, Subject, WriteRequest
 from grid.namespace.access import AccessChange
 from grid.namespace.transfers import BUFFER_BYTES, OpenForWriting, require_writable
-from grid.model import Avu
 from grid.server.exchange import FilePart, Reply, Request
 from grid.server.handlers.session import json_of, json_reply
 
@@ -311,9 +311,7 @@ def put(request: Request) -> Reply:
     size = request.message["dataSize"]
     data = request.take_stream()
     if size != len(data):
-        raise InvalidArgument(
-            f"{len(data)} bytes came where the request says {size}", status=-27000
-        )
+        raise InvalidArgument(f"{len(data)} bytes came where the request says {size}", status=-27000)
     request.namespace.objects.put(caller, path, data, wanted)
     _extras(request, path, keywords)
     return Reply()
@@ -394,9 +392,7 @@ def unlink(request: Request) -> Reply:
     unregister = request.message["oprType"] == _UNREGISTER
     number = replica_number(keywords)
     if number is not None and not unregister:
-        raise InvalidArgument(
-            "one replica is removed by trimming", status=Status.USER_INCOMPATIBLE_PARAMS
-        )
+        raise InvalidArgument("one replica is removed by trimming", status=Status.USER_INCOMPATIBLE_PARAMS)
     moves.unlink(
         request.caller, path, force="forceFlag" in keywords or trash,
         admin=is_admin(keywords) or "irodsAdminRmTrash" in keywords, unregister=unregister,

@@ -162,7 +162,9 @@ def modify(request: Request) -> Reply:
     """622: change system metadata of a replica."""
     info: dict[str, Any] = request.message.get("DataObjInfo_PI") or {}
     keywords = request.keywords()
-    changes = {k: v for k, v in keywords.items() if k not in ("all", "irodsAdmin", "inPdmo", "in_repl", "openType")}
+    changes = {
+        k: v for k, v in keywords.items() if k not in ("all", "irodsAdmin", "inPdmo", "in_repl", "openType")
+    }
     number = info.get("replNum")
     request.namespace.replicas.modify(
         request.caller,

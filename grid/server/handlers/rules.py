@@ -39,7 +39,8 @@ def _call_of(request: Request) -> tuple[str, dict[str, Any]]:
         arguments = json.loads(source)
     except ValueError as error:
         raise InvalidArgument(
-            f"the arguments of `{match[1]}` are not a JSON object: {error}", status=Status.SYS_INVALID_INPUT_PARAM
+            f"the arguments of `{match[1]}` are not a JSON object: {error}",
+            status=Status.SYS_INVALID_INPUT_PARAM,
         ) from None
     if not isinstance(arguments, dict):
         raise InvalidArgument(

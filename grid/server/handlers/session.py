@@ -60,7 +60,8 @@ def authenticate(request: Request) -> Reply:
     scheme, operation = step.get("scheme"), step.get("next_operation")
     if not isinstance(scheme, str) or not isinstance(operation, str):
         raise InvalidArgument(
-            "an authentication request needs `scheme` and `next_operation`", status=Status.SYS_INVALID_INPUT_PARAM
+            "an authentication request needs `scheme` and `next_operation`",
+            status=Status.SYS_INVALID_INPUT_PARAM,
         )
     if scheme != "native":
         raise InvalidArgument(
@@ -97,7 +98,9 @@ def challenge_response(request: Request) -> Reply:
     """704: the answer to it."""
     name, _, zone = (request.message.get("username") or "").partition("#")
     startup = request.connection.startup
-    log_in(request, name, zone or (startup.proxy_zone if startup else ""), request.message.get("response") or b"")
+    log_in(
+        request, name, zone or (startup.proxy_zone if startup else ""), request.message.get("response") or b""
+    )
     return Reply()
 
 

@@ -43,7 +43,11 @@ def create_collection(request: Request) -> Reply:
         path,
         parents="recursiveOpr" in keywords,
         admin=is_admin(keywords),
-        kind=(keywords.get("collectionType", ""), keywords.get("collectionInfo1", ""), keywords.get("collectionInfo2", "")),
+        kind=(
+            keywords.get("collectionType", ""),
+            keywords.get("collectionInfo1", ""),
+            keywords.get("collectionInfo2", ""),
+        ),
     )
     return Reply()
 
@@ -54,7 +58,8 @@ def remove_collection(request: Request) -> Reply:
     recursive = "recursiveOpr" in keywords
     if recursive and "replNum" in keywords:
         raise InvalidArgument(
-            "one replica of everything below cannot be removed this way", status=Status.USER_INCOMPATIBLE_PARAMS
+            "one replica of everything below cannot be removed this way",
+            status=Status.USER_INCOMPATIBLE_PARAMS,
         )
     trash = "irodsRmTrash" in keywords or "irodsAdminRmTrash" in keywords
     count = request.namespace.moves.remove_collection(
@@ -189,7 +194,10 @@ def change_metadata(request: Request) -> Reply:
     verb = arguments[0]
     admin = is_admin(request.keywords())
     if verb == "cp":
-        source, target = Subject(_kind(arguments[1]), arguments[3]), Subject(_kind(arguments[2]), arguments[4])
+        source, target = (
+            Subject(_kind(arguments[1]), arguments[3]),
+            Subject(_kind(arguments[2]), arguments[4]),
+        )
         request.namespace.metadata.copy(request.caller, source, target, admin=admin)
         return Reply()
     subject = Subject(_kind(arguments[1]), arguments[2])

@@ -1,0 +1,46 @@
+"""What microservices may ask of the grid; implemented on its operations, with the caller's rights."""
+
+from typing import Protocol
+
+
+class ByteReader(Protocol):
+    """A data object's bytes, in any order."""
+
+    def size(self) -> int:
+        """The size in bytes."""
+
+    def read_at(self, offset: int, count: int) -> bytes:
+        """Up to `count` bytes from `offset` on; fewer only at the end."""
+
+    def close(self) -> None: ...
+
+
+class Grid(Protocol):
+    """The grid as one caller may use it."""
+
+    def open(self, path: str) -> ByteReader:
+        """A data object to read."""
+
+    def checksum(self, path: str, *, verify: bool) -> str:
+        """The recorded digest, computed when there is none; `verify` reads the bytes again and compares."""
+
+    def create_collection(self, path: str, *, owner: str, inherit: bool) -> None:
+        """Make a collection and those above it; one that is there stays."""
+
+    def grant(self, subject: str, level: str, path: str, *, recursive: bool) -> None:
+        """Set a user's or a group's access level."""
+
+    def replicate(self, path: str, resource: str) -> int:
+        """Make a good replica on a resource; returns the bytes copied, 0 when it was there."""
+
+
+class MicroserviceError(Exception):
+    """A microservice could not do its work.
+
+    Attributes:
+        retry: trying again later may help.
+    """
+
+    def __init__(self, message: str, *, retry: bool = False) -> None:
+        super().__init__(message)
+        self.retry = retry
