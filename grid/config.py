@@ -10,7 +10,7 @@ import os
 import tomllib
 import zoneinfo
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -183,3 +183,8 @@ def _check_together(settings: Settings, path: Path) -> None:
         )
     if settings.port > 65535:
         raise SettingError(f"`port` is {settings.port}; 0 to 65535 is possible")
+
+
+def with_changes(settings: Settings, **changes: Any) -> Settings:
+    """The settings with what a command line overrides."""
+    return replace(settings, **changes)

@@ -160,7 +160,17 @@ def _class_of(group: Any) -> str:
     value = group.attrs.get("NX_class", b"")
     if isinstance(value, numpy.ndarray):
         value = value.flat[0] if value.size else b""
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    return _decoded(value)
+
+
+def _decoded(value: Any) -> str:
+    """Text as files hold it: UTF-8, or Latin-1 where it is not."""
+    if not isinstance(value, bytes):
+        return str(value)
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def _children(group: Any) -> Iterator[tuple[str, Any]]:
@@ -186,7 +196,7 @@ def _text(dataset: Any) -> str | None:
     value = dataset[()]
     if isinstance(value, numpy.ndarray):
         value = value.flat[0] if value.size else ""
-    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    text = _decoded(value)
     return text.strip("\0 \n")[:_MAX_TEXT] or None
 
 
@@ -198,7 +208,7 @@ def _number(dataset: Any) -> tuple[float, str] | None:
     units = dataset.attrs.get("units", b"")
     if isinstance(units, numpy.ndarray):
         units = units.flat[0] if units.size else b""
-    text = units.decode("utf-8", "replace") if isinstance(units, bytes) else str(units)
+    text = _decoded(units)
     return (float(value), text) if numpy.isfinite(value) else None
 
 

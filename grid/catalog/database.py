@@ -65,7 +65,9 @@ class Database:
         self.url: URL = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.intercept = interceptor or _no_interceptor
-        if (not self.is_sqlite and self.url.get_driver_name() == "psycopg2") or self.url.drivername == "postgresql":
+        if (
+            not self.is_sqlite and self.url.get_driver_name() == "psycopg2"
+        ) or self.url.drivername == "postgresql":
             self.url = self.url.set(drivername="postgresql+psycopg")
         self.engine: Engine = create_engine(self.url, poolclass=NullPool)
         self._local = threading.local()
@@ -191,7 +193,8 @@ class Database:
         finally:
             transaction.ended = True
             self._local.writing = None
-            if relaxed and self.is_sqlite and getattr(self._local, "cursor", None) is cursor:
+            still_open = getattr(self._local, "cursor", None) is cursor
+            if relaxed and self.is_sqlite and still_open:
                 cursor.execute("PRAGMA synchronous=FULL")
 
     @contextmanager

@@ -6,6 +6,7 @@ the shortest path, so the order in which columns are asked for does not matter.
 Source: `icatLowLevel`/`icatGeneralQuerySetup.cpp`, iRODS 5.0.2, mapped to this catalog's tables.
 """
 
+import itertools
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -116,7 +117,7 @@ def _access(alias: str, node: str, owner: str) -> dict[str, Place]:
 def places(zone: str) -> dict[str, Place]:
     """Every place this catalog can serve; the zone's name is where physical paths part from logical ones."""
     derived = f"substr(c.path, {len(zone) + 2})"
-    found = {
+    return {
         **_prefixed(
             "R_ZONE_MAIN",
             _simple(
@@ -213,7 +214,6 @@ def places(zone: str) -> dict[str, Place]:
         "r_quota_user_group.user_type_name": Place(("qu",), "qu.type"),
         "r_quota_resc_main.resc_name": Place(("qs",), "qs.name"),
     }
-    return found
 
 
 _NEIGHBOURS: Final[dict[str, list[str]]] = {}
@@ -245,7 +245,7 @@ def join(required: Iterable[str]) -> tuple[list[str], list[str]]:
             raise InvalidArgument(
                 "the columns of the query have no tables in common", status=Status.CAT_FAILED_TO_LINK_TABLES
             )
-        for before, node in zip(path, path[1:], strict=False):
+        for before, node in itertools.pairwise(path):
             tree.append(node)
             conditions.append(_CONDITIONS[frozenset((before, node))])
         missing.difference_update(path)

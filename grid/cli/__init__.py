@@ -1,0 +1,1 @@
+"""Programs: `beamgrid` for who runs a zone, the i-commands for who uses one."""

@@ -1,39 +1,200 @@
 """`beamgrid`: making, serving and looking after a zone."""
 
 import argparse
+import getpass
+import json
+import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from grid import app, config
+from grid import app, config, maintenance
+from grid.errors import GridError
+from grid.policy.engine import signatures
+from grid.secrets import KeyFileError
+from rules import RuleCheckError, Source, compile_policy, parse
+
+_EXAMPLES = """examples:
+  beamgrid init ./maxiv --zone maxiv --admin rods
+  beamgrid serve ./maxiv --workers 4
+  beamgrid status ./maxiv --json
+  beamgrid policy check ./maxiv/facility.policy --zone maxiv
+  beamgrid backup ./maxiv maxiv.tar.gz
+"""
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="beamgrid")
-    sub = parser.add_subparsers(dest="command", required=True)
-    p = sub.add_parser("init")
-    p.add_argument("dir", type=Path)
-    p.add_argument("--zone", required=True)
-    p.add_argument("--admin", required=True)
-    p.add_argument("--password", default="")
-    p.add_argument("--port", type=int, default=1247)
-    p.add_argument("--catalog", default="")
-    p.add_argument("--policy", default="")
-    p = sub.add_parser("serve")
-    p.add_argument("dir", type=Path)
-    a = parser.parse_args()
-    if a.command == "init":
-        app.initialise(
-            a.dir,
-            zone=a.zone,
-            admin=a.admin,
-            password=a.password,
-            host="127.0.0.1",
-            port=a.port,
-            catalog=a.catalog,
-            policy=a.policy,
+def build_parser() -> argparse.ArgumentParser:
+    """The command line, also read by the reference page."""
+    parser = argparse.ArgumentParser(
+        prog="beamgrid", description="A rule-driven data grid for X-ray facilities.", epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    init = commands.add_parser("init", help="make a zone in a new folder")
+    init.add_argument("dir", type=Path)
+    init.add_argument("--zone", required=True, help="its name")
+    init.add_argument("--admin", required=True, help="the name of its first administrator")
+    init.add_argument(
+        "--password-file", type=Path, help="holds the administrator's password; asked for otherwise"
+    )
+    init.add_argument("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
+    init.add_argument("--port", type=int, default=1247, help="the port (1247)")
+    init.add_argument(
+        "--catalog", default="", metavar="URL", help="SQLite in the folder, or postgresql://..."
+    )
+    init.add_argument("--policy", default="", help="a policy file, relative to the folder")
+    serve = commands.add_parser("serve", help="serve a zone in the foreground until SIGTERM")
+    serve.add_argument("dir", type=Path)
+    serve.add_argument("--workers", type=int, help="server processes")
+    serve.add_argument("--allow-root", action="store_true", help="serve although this is root's account")
+    status = commands.add_parser("status", help="how a zone is")
+    status.add_argument("dir", type=Path)
+    status.add_argument("--json", action="store_true")
+    policy = commands.add_parser("policy", help="work on policies")
+    verbs = policy.add_subparsers(dest="verb", required=True)
+    check = verbs.add_parser("check", help="check a policy file")
+    check.add_argument("file", type=Path)
+    check.add_argument("--zone", required=True, help="the zone it is for")
+    backup = commands.add_parser(
+        "backup", help="catalog, key and settings into one archive, while the zone is served"
+    )
+    backup.add_argument("dir", type=Path)
+    backup.add_argument("archive", type=Path)
+    restore = commands.add_parser("restore", help="put a backup back, and compare it with the vaults")
+    restore.add_argument("dir", type=Path)
+    restore.add_argument("archive", type=Path)
+    restore.add_argument("--json", action="store_true")
+    upgrade = commands.add_parser("upgrade", help="bring the catalog to this version, after a backup")
+    upgrade.add_argument("dir", type=Path)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run; 0 is success, 1 a refusal with its reason, 2 a wrong command line."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        return int(_COMMANDS[arguments.command](arguments) or 0)
+    except (GridError, config.SettingError, KeyFileError) as error:
+        print(f"beamgrid: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"beamgrid: {error.strerror}: {error.filename or ''}", file=sys.stderr)
+        return 1
+
+
+def _init(arguments: argparse.Namespace) -> int:
+    app.initialise(
+        arguments.dir, zone=arguments.zone, admin=arguments.admin, password=_password(arguments),
+        host=arguments.host, port=arguments.port, catalog=arguments.catalog, policy=arguments.policy,
+    )  # fmt: skip
+    print(f"zone {arguments.zone} is in {arguments.dir}; serve it with: beamgrid serve {arguments.dir}")
+    return 0
+
+
+def _password(arguments: argparse.Namespace) -> str:
+    if arguments.password_file is not None:
+        return str(arguments.password_file.read_text("utf-8").rstrip("\n"))
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\n")
+    first = getpass.getpass(f"Password of {arguments.admin}: ")
+    if first != getpass.getpass("Again: "):
+        raise config.SettingError("the two passwords differ")
+    return first
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    if os.geteuid() == 0 and not arguments.allow_root:
+        raise config.SettingError(
+            "the server should not run as root: use an account of its own (see docs/how-to/run-as-a-service.md),"
+            " or say --allow-root"
         )
+    settings = config.load(arguments.dir)
+    if arguments.workers:
+        settings = config.with_changes(settings, workers=arguments.workers)
+    return app.serve(arguments.dir, settings)
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    facts = maintenance.status(arguments.dir)
+    if arguments.json:
+        print(json.dumps(facts, indent=2))
         return 0
-    return app.serve(a.dir, config.load(a.dir))
+    print(f"zone {facts['zone']}: {'served at ' + facts['address'] if facts['served'] else 'not served'}")
+    print(f"policy: {facts['policy']}   catalog schema: {facts['schema_version']}")
+    counts = facts["counts"]
+    print(
+        f"holds {counts['collections']} collections, {counts['data_objects']} data objects,"
+        f" {counts['replicas']} replicas, {counts['replica_bytes']:,} bytes, {counts['users']} users"
+    )
+    print(
+        f"open writes: {counts['open_writes']}   work on files: {counts['vault_tasks']}   jobs: {facts['jobs']}"
+    )
+    for process in facts["processes"]:
+        print(
+            f"  {process['role']} process {process['pid']} on {process['host']}: {'alive' if process['alive'] else 'gone'}"
+        )
+    for resource in facts["resources"]:
+        free = (
+            f", {resource['free_bytes'] / 1e9:.1f} GB free" if resource.get("free_bytes") is not None else ""
+        )
+        print(
+            f"  {resource['name']} ({resource['type']}): {resource.get('state', 'coordinates others')}{free}"
+        )
+    for job in facts["given_up"]:
+        print(f"  given up: job {job['job']} ({job['name']}): {job['reason']}")
+    return 0
+
+
+def _policy(arguments: argparse.Namespace) -> int:
+    try:
+        compiled = compile_policy(
+            parse(Source(arguments.file.name, arguments.file.read_text("utf-8"))),
+            signatures(),
+            arguments.zone,
+        )
+    except RuleCheckError as error:
+        print(error, file=sys.stderr)
+        return 1
+    rules = sum(len(found) for found in compiled.by_event.values())
+    print(f"{compiled.name} version {compiled.version}: {rules} rules check")
+    return 0
+
+
+def _backup(arguments: argparse.Namespace) -> int:
+    maintenance.backup(arguments.dir, arguments.archive)
+    print(
+        f"{arguments.archive}: {arguments.archive.stat().st_size:,} bytes; it holds the zone's key, keep it safe"
+    )
+    return 0
+
+
+def _restore(arguments: argparse.Namespace) -> int:
+    report = maintenance.restore(arguments.dir, arguments.archive)
+    if arguments.json:
+        print(json.dumps({"missing": report.missing, "newer": report.newer}, indent=2))
+    else:
+        for path in report.missing:
+            print(f"missing or changed: {path}")
+        for path in report.newer:
+            print(f"newer than the backup: {path}")
+        print(
+            f"restored; {len(report.missing)} data objects without their file, {len(report.newer)} files newer"
+        )
+    return 1 if report.missing else 0
+
+
+def _upgrade(arguments: argparse.Namespace) -> int:
+    before, after, saved = maintenance.upgrade(arguments.dir)
+    print(
+        f"schema version {after}: nothing to do" if saved is None else f"{before} -> {after}; backup: {saved}"
+    )
+    return 0
+
+
+_COMMANDS = {
+    "init": _init, "serve": _serve, "status": _status, "policy": _policy, "backup": _backup, "restore": _restore,
+    "upgrade": _upgrade,
+}  # fmt: skip
 
 
 if __name__ == "__main__":

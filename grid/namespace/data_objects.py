@@ -436,7 +436,7 @@ class DataObjects:
                 raise
             opened.commit()
             return opened.data_object
-        tree, leaf = self._decide_new(caller, path, request)
+        _, leaf = self._decide_new(caller, path, request)
         checksum = ""
         if request.checksum or request.register_checksum or self._context.policy.wants_digest(path):
             checksum = of_bytes(data, scheme_of(request.checksum) if request.checksum else "sha2")

@@ -169,15 +169,14 @@ class Metadata:
         elif operation.verb == "remove":
             held = {avu: avu_id for avu_id, avu in avus.of_entity(tx, entity_id)}
             avu_id = held.get(operation.avu)
-            if avu_id is None or not avus.unlink(tx, entity_id, avu_id):
-                if strict:
-                    raise _at(
-                        NotFound(
-                            "no such attribute, value and unit is attached",
-                            status=Status.CAT_SUCCESS_BUT_WITH_NO_INFO,
-                        ),
-                        index,
-                    )
+            if (avu_id is None or not avus.unlink(tx, entity_id, avu_id)) and strict:
+                raise _at(
+                    NotFound(
+                        "no such attribute, value and unit is attached",
+                        status=Status.CAT_SUCCESS_BUT_WITH_NO_INFO,
+                    ),
+                    index,
+                )
         else:
             wanted = avus.find_or_make(tx, operation.avu)
             made = ""
@@ -205,7 +204,7 @@ class Metadata:
         """Remove the AVU with a catalog id."""
         with self._context.database.read() as tx:
             entity_id, _ = self._check(tx, caller, subject, Access.DELETE_METADATA, admin)
-            held = {number: avu for number, avu in avus.of_entity(tx, entity_id)}
+            held = dict(avus.of_entity(tx, entity_id))
         if avu_id not in held:
             raise NotFound(f"no AVU {avu_id} is attached", status=Status.CAT_SUCCESS_BUT_WITH_NO_INFO)
         self.apply(caller, subject, [MetadataOperation("remove", held[avu_id])], admin=admin)

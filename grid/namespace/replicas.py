@@ -101,7 +101,7 @@ class Replicas:
             NoGoodReplica: nothing to copy from.
         """
         path = self._context.path(text).text
-        found, tree = self._load(path, caller, Access.READ if not admin else Access.READ, admin)
+        found, tree = self._load(path, caller, Access.READ, admin)
         target = tree.root_named(target_name or self._context.storage.default_resource)
         if found.is_locked:
             raise Locked(f"`{path}` is open for writing", status=Status.INTERMEDIATE_REPLICA_ACCESS)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from grid.catalog import objects as object_rows
@@ -247,10 +248,9 @@ class Storage:
             with storage_errors():
                 return RegisteredFiles.open(replica.physical_path)
         attempts: list[Callable[[], StoredFile]] = []
-        place = self.place_of(path)
         if replica.staged_as:
-            attempts.append(lambda: driver.open_staged_for_reading(replica.staged_as))
-        attempts.append(lambda: driver.open(place))
+            attempts.append(partial(driver.open_staged_for_reading, replica.staged_as))
+        attempts.append(partial(driver.open, self.place_of(path)))
         for _ in range(3):
             for attempt in attempts:
                 try:
@@ -267,11 +267,9 @@ class Storage:
             )
             if current is None or again is None:
                 break
-            place = self.place_of(current.path)
-            attempts = [lambda: driver.open(place)]
+            attempts = [partial(driver.open, self.place_of(current.path))]
             if again.staged_as:
-                staged_as = again.staged_as
-                attempts.insert(0, lambda: driver.open_staged_for_reading(staged_as))
+                attempts.insert(0, partial(driver.open_staged_for_reading, again.staged_as))
             time.sleep(0.02)
         raise StorageFailed(
             f"the file of replica {replica.number} of `{path}` is missing on `{resource.name}`",
