@@ -210,8 +210,9 @@ class DiskDriver:
         finally:
             os.close(marker)
         if not same:
-            self._forget()
-            raise Offline(f"the vault `{self._vault}` was mounted anew; it is looked at again")
+            self._forget()  # the folder was mounted or made anew: look at what is there now
+            self.check()
+            return
         if found != self._marker:
             self._forget()
             raise Offline(f"the vault `{self._vault}` is marked for resource {found}, not {self._marker}")

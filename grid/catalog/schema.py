@@ -12,7 +12,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from grid.catalog import seed, views
-from grid.catalog.database import Database
+from grid.catalog.database import Database, Transaction
 from grid.errors import CatalogFailed, SchemaMismatch
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
@@ -46,6 +46,20 @@ def migrate(database: Database) -> None:
     with database.write() as tx:
         for statement in views.drop_statements() + views.create_statements():
             tx.run(statement)
+        if not database.is_sqlite:
+            _grant_views(tx)
+
+
+def _grant_views(tx: Transaction) -> None:
+    """The role that specific queries take on: it may read the views and nothing else."""
+    role = views.POSTGRES_ROLE
+    if tx.one("SELECT 1 FROM pg_roles WHERE rolname = :role", {"role": role}) is None:
+        tx.run("SELECT pg_advisory_xact_lock(1248)")  # roles belong to the whole server, zones share this one
+        if tx.one("SELECT 1 FROM pg_roles WHERE rolname = :role", {"role": role}) is None:
+            tx.run(f"CREATE ROLE {role} NOLOGIN")
+    tx.run(f"GRANT {role} TO CURRENT_USER")
+    for name in views.VIEWS:
+        tx.run(f"GRANT SELECT ON {name} TO {role}")
 
 
 def require_current(database: Database) -> None:

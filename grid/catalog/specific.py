@@ -15,12 +15,11 @@ from typing import Any, Final
 import psycopg
 
 from grid.catalog.database import BUSY_TIMEOUT_S, Database, Row, Transaction
-from grid.catalog.views import VIEWS
+from grid.catalog.views import POSTGRES_ROLE, VIEWS
 from grid.codes import Status
 from grid.errors import CatalogFailed, InvalidArgument, NotFound
 
 TIME_LIMIT_S: Final = 20.0
-POSTGRES_ROLE: Final = "beamgrid_views"
 _VIEW_NAMES: Final = frozenset(name.lower() for name in VIEWS)
 _SHOWN_TABLES: Final = frozenset(
     {

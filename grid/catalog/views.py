@@ -8,6 +8,8 @@ Source: `icatSysTables.sql`, iRODS 5.0.2.
 
 from typing import Final
 
+POSTGRES_ROLE: Final = "beamgrid_views"
+
 VIEWS: Final = {
     "R_ZONE_MAIN": """
         SELECT id AS zone_id, name AS zone_name, type AS zone_type_name, connection AS zone_conn_string,

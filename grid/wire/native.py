@@ -146,7 +146,9 @@ def _decode_struct(reader: _Reader, struct_name: str, outer: Scope | None, depth
 
 
 def _decode_item(reader: _Reader, item: Item, scope: Scope, parent: Struct, depth: int) -> Value:
-    if (item.pointer or item.kind is Kind.DEPENDENT) and reader.skip_null():
+    # a marker before an array of structs may belong to the first item of the first struct
+    own_marker = item.kind is not Kind.STRUCT or not item.is_array or scope.count(item) == 0
+    if (item.pointer or item.kind is Kind.DEPENDENT) and own_marker and reader.skip_null():
         return None
     kind = item.kind
     if item.is_array:
