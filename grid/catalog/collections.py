@@ -20,6 +20,22 @@ def by_path_or_none(tx: Transaction, path: str, *, lock: bool = False) -> Collec
     return None if row is None else _collection(row)
 
 
+def room_for(tx: Transaction, collection: str, name: str, path: str) -> tuple[Collection, bool, bool] | None:
+    """What a new object's place is like, in one look.
+
+    Returns:
+        The collection it goes into, whether the path is a collection, and whether the name is a data object; None
+        when the collection is not there.
+    """
+    row = tx.one(
+        f"SELECT {_COLUMNS}, EXISTS (SELECT 1 FROM collections x WHERE x.path = :path),"
+        " EXISTS (SELECT 1 FROM data_objects d WHERE d.collection_id = collections.id AND d.name = :name)"
+        " FROM collections WHERE path = :collection",
+        {"collection": collection, "name": name, "path": path},
+    )
+    return None if row is None else (_collection(row), bool(row[11]), bool(row[12]))
+
+
 def by_id_or_none(tx: Transaction, collection_id: int) -> Collection | None:
     row = tx.one(f"SELECT {_COLUMNS} FROM collections WHERE id = :id", {"id": collection_id})
     return None if row is None else _collection(row)

@@ -35,7 +35,6 @@ _PARAMETER: Final = re.compile(r"(?<!:):([a-z_][a-z0-9_]*)")
 
 _SQLITE_SET_UP: Final = (
     "PRAGMA journal_mode=WAL",
-    "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
     "PRAGMA case_sensitive_like=ON",
     "PRAGMA temp_store=MEMORY",
@@ -96,18 +95,21 @@ class Database:
         Raises:
             CatalogUnavailable: no connection can be opened.
         """
-        cursor: Any = getattr(self._local, "cursor", None)
+        return self._cursor("cursor", "FULL")
+
+    def _cursor(self, slot: str, synchronous: str) -> Any:
+        cursor: Any = getattr(self._local, slot, None)
         if cursor is not None:
             return cursor
         try:
             connection = self._connect()
             cursor = connection.cursor()
             if self.is_sqlite:
-                for pragma in _SQLITE_SET_UP:
+                for pragma in (*_SQLITE_SET_UP, f"PRAGMA synchronous={synchronous}"):
                     cursor.execute(pragma).fetchall()
         except (sqlite3.Error, psycopg.Error, OSError) as error:
             raise CatalogUnavailable(f"the catalog cannot be opened: {error}") from error
-        self._local.cursor = cursor
+        setattr(self._local, slot, cursor)
         with self._lock:
             self._open.add(connection)
         return cursor
@@ -125,18 +127,19 @@ class Database:
         return psycopg.connect(*arguments, autocommit=True, connect_timeout=10, **options)
 
     def drop_connection(self) -> None:
-        """Forget this thread's connection; the next statement opens a new one."""
-        cursor = getattr(self._local, "cursor", None)
-        if cursor is None:
-            return
-        self._local.cursor = None
-        connection = cursor.connection
-        with self._lock:
-            self._open.discard(connection)
-        try:
-            connection.close()
-        except (sqlite3.Error, psycopg.Error):
-            pass  # it is gone already, which is what was wanted
+        """Forget this thread's connections; the next statement opens a new one."""
+        for slot in ("cursor", "relaxed"):
+            cursor = getattr(self._local, slot, None)
+            if cursor is None:
+                continue
+            setattr(self._local, slot, None)
+            connection = cursor.connection
+            with self._lock:
+                self._open.discard(connection)
+            try:
+                connection.close()
+            except (sqlite3.Error, psycopg.Error):
+                pass  # it is gone already, which is what was wanted
 
     def close(self) -> None:
         """Close the connections of all threads."""
@@ -167,11 +170,10 @@ class Database:
             with outer.savepoint(f"nested_{outer.depth}"):
                 yield outer
             return
-        cursor = self.cursor()
+        # SQLite's durability belongs to the connection, so relaxed transactions have one of their own
         relaxed = not durable
+        cursor = self._cursor("relaxed", "NORMAL") if relaxed and self.is_sqlite else self.cursor()
         try:
-            if relaxed:
-                cursor.execute("PRAGMA synchronous=NORMAL" if self.is_sqlite else "SELECT 1")
             cursor.execute("BEGIN IMMEDIATE" if self.is_sqlite else "BEGIN")
             if relaxed and not self.is_sqlite:
                 cursor.execute("SET LOCAL synchronous_commit = off")
@@ -193,9 +195,6 @@ class Database:
         finally:
             transaction.ended = True
             self._local.writing = None
-            still_open = getattr(self._local, "cursor", None) is cursor
-            if relaxed and self.is_sqlite and still_open:
-                cursor.execute("PRAGMA synchronous=FULL")
 
     @contextmanager
     def read(self) -> Iterator["Transaction"]:

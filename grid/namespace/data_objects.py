@@ -239,12 +239,21 @@ class DataObjects:
 
     def _check_new(self, tx: Transaction, caller: Caller, path: str, admin: bool) -> Collection:
         """The collection a new object goes into, once everything about it is right."""
-        parent = self._context.collection(tx, paths.split(path)[0])
+        collection, name = paths.split(path)
+        room = collection_rows.room_for(tx, collection, name, path)
+        if room is None:
+            raise NotFound(
+                f"there is no collection `{paths.printable(collection)}`",
+                status=Status.CAT_UNKNOWN_COLLECTION,
+            )
+        parent, is_collection, is_object = room
         self._context.require(tx, parent.acl_id, caller, Access.WRITE, parent.path, admin)
-        if collection_rows.by_path_or_none(tx, path) is not None:
+        if is_collection:
             raise AlreadyExists(
                 f"`{paths.printable(path)}` is a collection", status=Status.CAT_NAME_EXISTS_AS_COLLECTION
             )
+        if is_object:
+            raise _Changed
         return parent
 
     def _decide_new(self, caller: Caller, path: str, request: WriteRequest) -> tuple[Tree, Resource]:
@@ -275,8 +284,6 @@ class DataObjects:
     ) -> DataObject:
         """Register a new object with its first replica."""
         parent = self._check_new(tx, caller, path, request.admin)
-        if object_rows.name_taken(tx, parent.id, paths.split(path)[1]):
-            raise _Changed
         data_id = tx.new_id()
         acl = {caller.user.id: int(Access.OWN)}
         if parent.inherit:
@@ -436,7 +443,10 @@ class DataObjects:
                 raise
             opened.commit()
             return opened.data_object
-        _, leaf = self._decide_new(caller, path, request)
+        try:
+            _, leaf = self._decide_new(caller, path, request)
+        except _Changed:
+            return self.put(caller, text, data, request)
         checksum = ""
         if request.checksum or request.register_checksum or self._context.policy.wants_digest(path):
             checksum = of_bytes(data, scheme_of(request.checksum) if request.checksum else "sha2")
@@ -501,8 +511,11 @@ class DataObjects:
         return new
 
 
-class _Changed(Exception):
+class _Changed(Locked):
     """The object appeared, went or moved between looking and locking; look again."""
+
+    def __init__(self) -> None:
+        super().__init__("the data object is being changed by others")
 
 
 def _new_replica(leaf: Resource, request: WriteRequest, now: str, status: ReplicaStatus) -> Replica:

@@ -47,7 +47,7 @@ class Finisher:
         """
         try:
             with self._turn:
-                if self.finish() >= BATCH:
+                if self.finish(sure=True) >= BATCH:
                     self.wake()
         except GridError as error:
             self.last_error = str(error)
@@ -86,12 +86,17 @@ class Finisher:
             if self._stopping.is_set():
                 return
 
-    def finish(self) -> int:
-        """Do one batch; says how many steps there were, so that fewer than `BATCH` means: all."""
+    def finish(self, *, sure: bool = False) -> int:
+        """Do one batch; says how many steps there were, so that fewer than `BATCH` means: all.
+
+        Args:
+            sure: there is something to do, as after a commit of one's own; saves looking first.
+        """
         database = self._context.database
-        with database.read() as tx:
-            if not journal.has_vault_tasks(tx) and not object_rows.staged_replicas(tx, limit=1):
-                return 0
+        if not sure:
+            with database.read() as tx:
+                if not journal.has_vault_tasks(tx) and not object_rows.staged_replicas(tx, limit=1):
+                    return 0
         with database.write(durable=False) as tx:
             tree = self._context.storage.tree(tx)
             tasks = journal.vault_tasks(tx, limit=BATCH)

@@ -45,8 +45,8 @@ def suite(tmp_path_factory: pytest.TempPathFactory):
             shutil.rmtree(SHARED / name, ignore_errors=True)
             (SHARED / name).mkdir(parents=True)
             (SHARED / name).chmod(0o777)
-    for name in ("ufs", "ufs1", "ufs2", "temporary_test_resource", "resc0_243", "resc1_243"):
-        shutil.rmtree(f"/tmp/{name}", ignore_errors=True)  # vaults that the suite makes under fixed names
+    for marked in Path("/tmp").glob("*/.beamgrid"):
+        shutil.rmtree(marked.parent)  # vaults of an earlier run: the suite makes them under fixed names
     make_zone(folder / "zone")
     (folder / "zone/zone.toml").write_text(
         (folder / "zone/zone.toml").read_text().replace("port = 0", "port = 1247")
@@ -60,15 +60,16 @@ def suite(tmp_path_factory: pytest.TempPathFactory):
              "irods_default_resource": "demoResc", "irods_client_server_negotiation": "none"}
         )
     )  # fmt: skip
-    from irods.password_obfuscation import encode
-
-    (irods / ".irodsA").write_text(encode("rods"))
-    (irods / ".irodsA").chmod(0o600)
     yield folder, running
     assert running.stop() == 0
 
 
 def run(folder: Path, module: str) -> dict[str, tuple[str, str]]:
+    from irods.password_obfuscation import encode
+
+    secret = folder / "home/.irods/.irodsA"  # anew each time: one of the modules removes it
+    secret.write_text(encode("rods"))
+    secret.chmod(0o600)
     results = folder / f"{module}.jsonl"
     scratch = folder / "work"
     scratch.mkdir(exist_ok=True)
