@@ -95,7 +95,7 @@ def _print_object(
                 f" {replica.size:>12} {stamp} {_STATUS.get(str(replica.status), '?')} {found.name}"
             )
             if arguments.very_long:
-                print(f"    {replica.checksum or '':<51} {found.type}    {replica.path}")
+                print(f"    {replica.checksum or ''}    {found.type}    {replica.path}")
     if arguments.access:
         print(f"        ACL - {'   '.join(_access_texts(session, found))}   ")
 

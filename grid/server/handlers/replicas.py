@@ -61,7 +61,8 @@ def trim(request: Request) -> Reply:
     keep = keywords.get("copies")
     if keep is not None and (not keep.lstrip("-").isdigit() or int(keep) <= 0):
         raise InvalidArgument(f"`{keep}` copies cannot be kept", status=Status.SYS_INVALID_INPUT_PARAM)
-    if number is not None and ("rescName" in keywords or keep is not None):
+    unregister = request.message["oprType"] == _UNREGISTER
+    if number is not None and ("rescName" in keywords or (keep is not None and not unregister)):
         raise InvalidArgument(
             "a replica number excludes a resource and a count", status=Status.USER_INCOMPATIBLE_PARAMS
         )
@@ -73,7 +74,7 @@ def trim(request: Request) -> Reply:
             resource_name=keywords.get("rescName", ""),
             keep=int(keep) if keep is not None else 2,
             dry_run="dryrun" in keywords,
-            unregister=request.message["oprType"] == _UNREGISTER,
+            unregister=unregister,
             admin=is_admin(keywords),
         ),
     )

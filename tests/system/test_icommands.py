@@ -1,0 +1,228 @@
+"""The i-commands as a user types them, against a real server; layouts are those of icommands 5.0.2."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Served, make_zone, new_database, serve
+
+BIN = Path(sys.executable).parent
+
+
+class Shell:
+    def __init__(self, folder: Path, served: Served) -> None:
+        self.folder = folder
+        folder.mkdir(exist_ok=True)
+        self.env = {
+            **os.environ, "IRODS_ENVIRONMENT_FILE": str(folder / "env.json"), "IRODS_AUTHENTICATION_FILE": str(folder / "A"),
+        }  # fmt: skip
+        done = self.run(
+            "iinit", "--host", "127.0.0.1", "--port", str(served.port), "--user", "rods", "--zone", "tempZone",
+            given="rods\n",
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+
+    def run(self, *command: str, given: str | bytes = "") -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [str(BIN / command[0]), *command[1:]], env=self.env, cwd=self.folder,
+            input=given if isinstance(given, bytes) else given.encode(), capture_output=True, check=False,
+        )  # fmt: skip
+
+    def ok(self, *command: str, given: str | bytes = "") -> str:
+        done = self.run(*command, given=given)
+        assert done.returncode == 0, (command, done.stdout, done.stderr)
+        return done.stdout.decode()
+
+    def refused(self, *command: str) -> str:
+        done = self.run(*command)
+        assert done.returncode == 3, (command, done)
+        assert b"Traceback" not in done.stderr
+        return done.stderr.decode()
+
+
+@pytest.fixture
+def shell(served: Served, home: str, tmp_path: Path) -> Shell:
+    made = Shell(tmp_path / "shell", served)
+    made.ok("icd", home)
+    (made.folder / "a").write_bytes(b"x" * 100)
+    return made
+
+
+def test_listing_and_checksums_are_laid_out_as_in_icommands(shell: Shell, home: str) -> None:
+    shell.ok("iput", "-K", "a", "a")
+    shell.ok("imkdir", "-p", "d/s")
+    assert shell.ok("ils") == f"{home}:\n  a\n  C- {home}/d\n"
+    assert re.fullmatch(
+        rf"{home}:\n  rods {{14}}0 demoResc {{10}}100 \d{{4}}-\d\d-\d\d\.\d\d:\d\d & a\n  C- {home}/d\n",
+        shell.ok("ils", "-l"),
+    )
+    very_long = shell.ok("ils", "-L", "a").splitlines()
+    assert re.fullmatch(r"    sha2:\S{44}    generic    \S+/vault/home/rods/\w+/a", very_long[1]), very_long[
+        1
+    ]
+    assert shell.ok("ils", "-A", "a") == f"  {home}/a\n        ACL - rods#tempZone:own   \n"
+    assert re.fullmatch(r"    a    sha2:\S{44}\n", shell.ok("ichksum", "a"))
+    assert shell.ok("ils", "-r").splitlines()[-1] == f"  C- {home}/d/s" or f"{home}/d/s:" in shell.ok(
+        "ils", "-r"
+    )
+    found = json.loads(shell.ok("ils", "--json"))
+    assert found[0]["data_objects"][0]["replicas"][0]["size_bytes"] == 100
+
+
+def test_metadata_and_queries(shell: Shell, home: str) -> None:
+    shell.ok("iput", "a")
+    shell.ok("imeta", "add", "-d", "a", "k", "v", "u")
+    assert shell.ok("imeta", "ls", "-d", "a") == (
+        f"AVUs defined for dataObj {home}/a:\nattribute: k\nvalue: v\nunits: u\n"
+    )
+    shell.ok("imeta", "set", "-d", "a", "energy", "12.4", "keV")
+    found = shell.ok(
+        "iquest", f"select COLL_NAME, DATA_NAME where COLL_NAME = '{home}' and META_DATA_ATTR_NAME = 'energy'"
+        " and META_DATA_ATTR_VALUE n> '9'",
+    )  # fmt: skip
+    assert found == f"COLL_NAME = {home}\nDATA_NAME = a\n{'-' * 60}\n"
+    assert (
+        shell.ok("iquest", "%s has %s", f"select DATA_NAME, DATA_SIZE where COLL_NAME = '{home}'")
+        == "a has 100\n"
+    )
+    nothing = shell.run("iquest", "select DATA_NAME where DATA_NAME = 'none'")
+    assert (nothing.returncode, nothing.stdout) == (
+        1,
+        b"CAT_NO_ROWS_FOUND: Nothing was found matching your query\n",
+    )
+    assert "there is no column `NOSUCH`" in shell.refused("iquest", "select NOSUCH")
+    shell.ok("imeta", "rm", "-d", "a", "k", "v", "u")
+    assert "CAT_SUCCESS_BUT_WITH_NO_INFO" in shell.refused("imeta", "rm", "-d", "a", "k", "v", "u")
+
+
+def test_trees_go_in_and_come_out(shell: Shell, home: str) -> None:
+    tree = shell.folder / "tree/sub"
+    tree.mkdir(parents=True)
+    (tree / "f").write_bytes(b"1")
+    (tree.parent / "g").write_bytes(b"22")
+    shell.ok("iput", "-r", "tree", "copy")
+    shell.ok("iget", "-r", "-K", "copy", "back")
+    assert (shell.folder / "back/sub/f").read_bytes() == b"1"
+    assert (shell.folder / "back/g").read_bytes() == b"22"
+    shell.ok("icp", "-r", "copy", "second")
+    shell.ok("imv", "second", "third")
+    assert shell.ok("ils", "third") == f"{home}/third:\n  g\n  C- {home}/third/sub\n"
+    shell.ok("iput", "-", "piped", given=b"from a pipe")
+    assert shell.ok("iget", "piped", "-") == "from a pipe"
+    assert "use -r" in shell.refused("irm", "third")
+    shell.ok("irm", "-rf", "third")
+    assert "does not exist" in shell.refused("ils", "third")
+
+
+def test_refusals_say_what_and_why(shell: Shell, home: str) -> None:
+    shell.ok("iput", "a")
+    assert "OVERWRITE_WITHOUT_FORCE_FLAG" in shell.refused("iput", "a")
+    shell.ok("iput", "-f", "a")
+    assert "-814000 CAT_UNKNOWN_COLLECTION" in shell.refused("iput", "a", "none/a")
+    assert "-809000 CATALOG_ALREADY_HAS_ITEM_BY_THAT_NAME" in shell.refused("imkdir", home)
+    assert "-827000" in shell.refused("ichmod", "read", "nobody", "a")
+    assert "-78000" in shell.refused("irepl", "-R", "none", "a")
+    assert "usage: iadmin mkuser" in shell.refused("iadmin", "mkuser", "x")
+    assert "there is no microservice `none`" in shell.refused("irule", "none", "{}")
+
+
+def test_administration(shell: Shell, home: str) -> None:
+    shell.ok("iadmin", "mkuser", "visitor", "rodsuser")
+    shell.ok("iadmin", "moduser", "visitor", "password", given="visitor-pw\n")
+    shell.ok("iadmin", "mkgroup", "team")
+    shell.ok("iadmin", "atg", "team", "visitor")
+    assert "visitor#tempZone" in shell.ok("iadmin", "lu")
+    shell.ok("iadmin", "mkresc", "second", "unixfilesystem", f"localhost:{shell.folder}/second")
+    shell.ok("iput", "a")
+    shell.ok("irepl", "-R", "second", "a")
+    assert shell.ok("ils", "-l", "a").count("& a") == 2
+    assert shell.ok("itrim", "-N", "1", "-S", "second", "a").endswith("Number of data objects trimmed = 1.\n")
+    assert json.loads(shell.ok("irule", "checksum", '{"path": "a"}')).startswith("sha2:")
+    shell.ok("iadmin", "rmresc", "second")
+    shell.ok("iadmin", "rmgroup", "team")
+    shell.ok("iadmin", "rmuser", "visitor")
+
+
+def test_a_wrong_password_ends_with_seven(served: Served, tmp_path: Path) -> None:
+    shell = Shell(tmp_path / "s", served)
+    done = shell.run("iinit", given="wrong\n")
+    assert done.returncode == 7
+    assert b"CAT_INVALID_AUTHENTICATION" in done.stderr
+    assert b"wrong" not in done.stderr
+
+
+def test_a_zone_on_postgresql_is_served_the_same(postgres: str, tmp_path: Path) -> None:
+    make_zone(tmp_path / "zone", new_database(postgres))
+    running = serve(tmp_path / "zone", workers=2)
+    try:
+        shell = Shell(tmp_path / "s", running)
+        (shell.folder / "a").write_bytes(b"y" * 5000)
+        shell.ok("imkdir", "-p", "x/y")
+        shell.ok("iput", "-K", "a", "x/y/a")
+        shell.ok("imv", "x", "z")
+        assert shell.ok("iget", "z/y/a", "-") == "y" * 5000
+        assert shell.ok("iquest", "--sql", "findQueryByAlias", "ls").startswith("SELECT alias")
+        with running.session() as session:
+            for index in range(20):
+                with session.data_objects.open(f"/tempZone/home/rods/f{index}", "w") as file:
+                    file.write(b"1")
+            assert len(session.collections.get("/tempZone/home/rods").data_objects) == 20
+    finally:
+        assert running.stop() == 0
+
+
+def test_status_and_a_second_serve(served: Served) -> None:
+    done = subprocess.run(
+        [str(BIN / "beamgrid"), "status", str(served.folder), "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    facts = json.loads(done.stdout)
+    assert facts["zone"] == "tempZone"
+    assert facts["served"]
+    assert [r["state"] for r in facts["resources"] if r["name"] == "demoResc"] == ["up"]
+    assert {p["role"] for p in facts["processes"] if p["alive"]} == {"server", "jobs"}
+
+
+def test_unknown_settings_are_refused_with_a_suggestion(tmp_path: Path) -> None:
+    make_zone(tmp_path / "zone")
+    path = tmp_path / "zone/zone.toml"
+    path.write_text(path.read_text() + 'timezon = "UTC"\n')
+    done = subprocess.run(
+        [str(BIN / "beamgrid"), "status", str(tmp_path / "zone")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "unknown key `timezon`; did you mean `timezone`?" in done.stderr
+
+
+def test_a_zone_does_not_start_with_a_policy_that_does_not_check(tmp_path: Path) -> None:
+    make_zone(tmp_path / "zone", policy="p.policy")
+    (tmp_path / "zone/p.policy").write_text(
+        'policy a.b version 1\nrule "x" before object create at nowhere { }\n'
+    )
+    done = subprocess.run(
+        [str(BIN / "beamgrid"), "serve", str(tmp_path / "zone"), "--allow-root"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "p.policy:2:1: E103: there is no location `nowhere`" in done.stderr
+
+
+def test_the_demo_runs() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "grid.cli.demo"], capture_output=True, text=True, check=False, timeout=170
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for expected in (
+        "can only be written by the nanomax service", "NOT_BEAMLINE_SERVICE", "the same bytes as the original file",
+        "archiveResc", "left nothing running",
+    ):  # fmt: skip
+        assert expected in done.stdout, expected
