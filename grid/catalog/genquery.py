@@ -81,6 +81,7 @@ class GeneralQueries:
     def __init__(self, zone: str) -> None:
         self._places = graph.places(zone)
         self._plans: dict[object, Plan] = {}
+        self._served: set[tuple[tuple[int, int], ...]] = set()
 
     def _place(self, column: int) -> Place:
         row = COLUMNS.get(_ALIASED.get(column, column))
@@ -109,8 +110,12 @@ class GeneralQueries:
             parsed = [
                 (column, self._place(column), conditions.parse(text)) for column, text in query.conditions
             ]
-            for column, _ in query.selects:
-                self._place(column)
+            if query.selects not in self._served:
+                for column, _ in query.selects:
+                    self._place(column)
+                if len(self._served) >= _MAX_PLANS:
+                    self._served.clear()
+                self._served.add(query.selects)
         except _EmptyTable:
             return None
         parsed = [_resolve_hierarchy(tx, entry) if entry[1].hierarchy else entry for entry in parsed]

@@ -7,9 +7,7 @@ Source: `packNonpointerItem`, `packPointerItem` and their inverses in `packStruc
 """
 
 from grid.wire.errors import LocalWireError, RemoteWireError
-from grid.wire.packing import INTEGER_BYTES, MAX_ELEMENTS, NULL_MARKER, Item, Kind, Scope, Struct, Value, plan
-
-_TEXTS = (Kind.TEXT, Kind.TYPE_NAME)
+from grid.wire.packing import MAX_ELEMENTS, NULL_MARKER, Item, Kind, Scope, Struct, Value, plan
 
 
 def encode(struct_name: str, value: Struct) -> bytes:
@@ -27,7 +25,7 @@ def _encode_struct(out: list[bytes], struct_name: str, value: Struct, outer: Sco
     scope = Scope(outer)
     for item in plan(struct_name):
         content = value.get(item.key)
-        if item.kind is Kind.INT and not item.counts:
+        if item.is_length:
             scope.set(item.name, content or 0)
         _encode_item(out, item, content, scope, value)
 
@@ -38,8 +36,7 @@ def _encode_item(out: list[bytes], item: Item, content: Value, scope: Scope, par
             out.append(NULL_MARKER)
             return
         content = _default(item, scope)
-    kind = item.kind
-    if kind in (Kind.CHARS, Kind.BYTES):
+    if item.is_raw:
         expected = scope.count(item)
         if len(content) != expected:
             raise LocalWireError(f"`{item.name}` holds {len(content)} bytes where its length says {expected}")
@@ -56,20 +53,20 @@ def _encode_item(out: list[bytes], item: Item, content: Value, scope: Scope, par
 
 
 def _default(item: Item, scope: Scope) -> Value:
-    if item.kind in (Kind.CHARS, Kind.BYTES):
+    if item.is_raw:
         return b"\0" * scope.count(item)
-    single: Value = 0 if item.kind in INTEGER_BYTES else "" if item.kind in _TEXTS else {}
+    single: Value = 0 if item.integer_bytes else "" if item.is_text else {}
     return [single] * scope.count(item) if item.is_array else single
 
 
 def _encode_one(out: list[bytes], item: Item, element: Value, scope: Scope, parent: Struct) -> None:
     kind = item.kind
-    if kind in INTEGER_BYTES:
+    if item.integer_bytes:
         try:
-            out.append(int(element).to_bytes(INTEGER_BYTES[kind], "big", signed=True))
+            out.append(int(element).to_bytes(item.integer_bytes, "big", signed=True))
         except OverflowError:
             raise LocalWireError(f"`{item.name}` cannot hold {element}") from None
-    elif kind in _TEXTS:
+    elif item.is_text:
         data = element.encode("utf-8", "surrogateescape")
         if b"\0" in data:
             raise LocalWireError(f"`{item.name}` holds a NUL")
@@ -140,7 +137,7 @@ def _decode_struct(reader: _Reader, struct_name: str, outer: Scope | None, depth
     for item in plan(struct_name):
         content = _decode_item(reader, item, scope, value, depth)
         value[item.key] = content
-        if item.kind is Kind.INT and not item.counts and content is not None:
+        if item.is_length and content is not None:
             scope.set(item.name, content)
     return value
 
@@ -150,28 +147,27 @@ def _decode_item(reader: _Reader, item: Item, scope: Scope, parent: Struct, dept
     own_marker = item.kind is not Kind.STRUCT or not item.is_array or scope.count(item) == 0
     if (item.pointer or item.kind is Kind.DEPENDENT) and own_marker and reader.skip_null():
         return None
-    kind = item.kind
     if item.is_array:
         count = scope.count(item)
-        if not 0 <= count <= (MAX_ELEMENTS if kind not in (Kind.CHARS, Kind.BYTES) else len(reader.data)):
+        if not 0 <= count <= (MAX_ELEMENTS if not item.is_raw else len(reader.data)):
             raise RemoteWireError(f"`{item.name}` claims {count} elements")
         if count == 0 and item.pointer:
             return None
-        if kind in (Kind.CHARS, Kind.BYTES):
+        if item.is_raw:
             return reader.take(count)
-        if kind in INTEGER_BYTES and count * INTEGER_BYTES[kind] > len(reader.data):
+        if item.integer_bytes and count * item.integer_bytes > len(reader.data):
             raise RemoteWireError(f"`{item.name}` claims {count} elements; the message is shorter")
         return [_decode_one(reader, item, scope, parent, depth) for _ in range(count)]
-    if kind in (Kind.CHARS, Kind.BYTES):
+    if item.is_raw:
         return reader.take(1)
     return _decode_one(reader, item, scope, parent, depth)
 
 
 def _decode_one(reader: _Reader, item: Item, scope: Scope, parent: Struct, depth: int) -> Value:
     kind = item.kind
-    if kind in INTEGER_BYTES:
-        return int.from_bytes(reader.take(INTEGER_BYTES[kind]), "big", signed=True)
-    if kind in _TEXTS:
+    if item.integer_bytes:
+        return int.from_bytes(reader.take(item.integer_bytes), "big", signed=True)
+    if item.is_text:
         return reader.text(None if item.max_bytes is None else scope.length(item.max_bytes))
     if kind is Kind.STRUCT:
         return _decode_struct(reader, item.name, scope, depth + 1)

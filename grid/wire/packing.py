@@ -79,10 +79,12 @@ class Item:
     counts: tuple[int | str, ...]
     max_bytes: int | str | None
     depends_on: str = ""
-
-    @property
-    def is_array(self) -> bool:
-        return bool(self.counts)
+    # the kind, asked for so often that it is kept as plain values
+    integer_bytes: int = 0
+    is_text: bool = False
+    is_raw: bool = False
+    is_array: bool = False
+    is_length: bool = False
 
 
 _ITEM = re.compile(
@@ -119,7 +121,20 @@ def _parse_item(text: str, seen: dict[str, int]) -> Item:
             max_bytes, counts = dims[-1], dims[:-1]
     seen[name] = seen.get(name, 0) + 1
     key = name if seen[name] == 1 else f"{name}#{seen[name]}"
-    return Item(kind, name, key, pointer, counts, max_bytes, depends_on)
+    return Item(
+        kind,
+        name,
+        key,
+        pointer,
+        counts,
+        max_bytes,
+        depends_on,
+        integer_bytes=INTEGER_BYTES.get(kind, 0),
+        is_text=kind in (Kind.TEXT, Kind.TYPE_NAME),
+        is_raw=kind in (Kind.CHARS, Kind.BYTES),
+        is_array=bool(counts),
+        is_length=kind is Kind.INT and not counts,
+    )
 
 
 @cache

@@ -19,9 +19,8 @@ from binascii import Error as Base64Error
 from typing import Any
 
 from grid.wire.errors import LocalWireError, RemoteWireError
-from grid.wire.packing import INTEGER_BYTES, MAX_ELEMENTS, Item, Kind, Scope, Struct, Value, plan
+from grid.wire.packing import MAX_ELEMENTS, Item, Kind, Scope, Struct, Value, plan
 
-_TEXTS = (Kind.TEXT, Kind.TYPE_NAME)
 _TOKEN = re.compile(r"<([A-Za-z_]\w*)>([^<]*)(?:(</\1>)|)|</([A-Za-z_]\w*)>")
 _WHOLE = re.compile(r"\s*+(?:<[A-Za-z_]\w*+>[^<]*+|</[A-Za-z_]\w*+>\s*+)*+\0?")
 _ENTITY = re.compile(r"&(amp|lt|gt|quot|apos);")
@@ -81,7 +80,7 @@ class _Writer:
         self.out.append(f"<{name}>{self.end}")
         for item in plan(name):
             content = value.get(item.key)
-            if item.kind is Kind.INT and not item.counts:
+            if item.is_length:
                 scope.set(item.name, content or 0)
             self.item(item, content, scope, value)
         self.out.append(f"</{name}>{self.end}")
@@ -91,7 +90,7 @@ class _Writer:
             if item.pointer or item.kind is Kind.DEPENDENT:
                 return
             content = _default(item, scope)
-        if item.kind in (Kind.CHARS, Kind.BYTES):
+        if item.is_raw:
             expected = scope.count(item)
             if len(content) != expected:
                 raise LocalWireError(f"`{item.name}` holds {len(content)} bytes; its length says {expected}")
@@ -115,9 +114,9 @@ class _Writer:
         if kind is Kind.DEPENDENT:
             self.struct(parent[item.depends_on], element, scope)
             return
-        if kind in INTEGER_BYTES:
+        if item.integer_bytes:
             text = str(int(element))
-        elif kind in _TEXTS:
+        elif item.is_text:
             if item.max_bytes is not None:
                 limit = scope.length(item.max_bytes)
                 if len(element) * 4 >= limit and len(element.encode("utf-8", "surrogateescape")) >= limit:
@@ -131,9 +130,9 @@ class _Writer:
 
 
 def _default(item: Item, scope: Scope) -> Value:
-    if item.kind in (Kind.CHARS, Kind.BYTES):
+    if item.is_raw:
         return b"\0" * scope.count(item)
-    single: Value = 0 if item.kind in INTEGER_BYTES else "" if item.kind in _TEXTS else {}
+    single: Value = 0 if item.integer_bytes else "" if item.is_text else {}
     return [single] * scope.count(item) if item.is_array else single
 
 
@@ -194,7 +193,7 @@ def _struct(name: str, children: Any, outer: Scope | None, apostrophe_bug: bool)
         if item.kind is Kind.DEPENDENT:
             key = value.get(item.depends_on) or ""
         found = by_name.get(key, ())
-        if item.is_array and item.kind not in (Kind.CHARS, Kind.BYTES):
+        if item.is_array and not item.is_raw:
             content = _array(item, found, scope, apostrophe_bug)
         else:
             position = taken.get(key, 0)
@@ -202,24 +201,41 @@ def _struct(name: str, children: Any, outer: Scope | None, apostrophe_bug: bool)
             raw = found[position] if position < len(found) else None
             content = _single(item, key, raw, scope, apostrophe_bug)
         value[item.key] = content
-        if item.kind is Kind.INT and not item.counts and content is not None:
+        if item.is_length and content is not None:
             scope.set(item.name, content)
     return value
 
 
 def _array(item: Item, found: Any, scope: Scope, apostrophe_bug: bool) -> Value:
+    if not found and item.pointer:
+        return None  # also where a count says otherwise: unused columns of a query's answer are written so
     count = scope.count(item)
     if not 0 <= count <= MAX_ELEMENTS:
         raise RemoteWireError(f"`{item.name}` claims {count} elements")
-    if not found and item.pointer:
-        if count:
-            raise RemoteWireError(f"`{item.name}` claims {count} elements and has none")
-        return None
     if item.kind is Kind.STRUCT and not item.pointer and len(found) < count:
         found = [*found, *([""] * (count - len(found)))]
     if len(found) != count:
         raise RemoteWireError(f"`{item.name}` claims {count} elements and has {len(found)}")
+    if item.integer_bytes:
+        return _integers(item, found)
     return [_single(item, item.name, raw, scope, apostrophe_bug) for raw in found]
+
+
+def _integers(item: Item, found: list[Any]) -> list[int]:
+    """Numbers all at once, as queries send many; anything unusual is looked at one by one."""
+    try:
+        numbers = list(map(int, found))
+    except (ValueError, TypeError):
+        numbers = []
+        for raw in found:
+            if not isinstance(raw, str):
+                raise RemoteWireError(f"`{item.name}` holds elements where text was expected") from None
+            numbers.append(_integer(item, raw))
+        return numbers
+    limit = 1 << (item.integer_bytes * 8 - 1)
+    if numbers and not (-limit <= min(numbers) and max(numbers) < limit):
+        raise RemoteWireError(f"`{item.name}` holds a number that {item.integer_bytes * 8} bits cannot hold")
+    return numbers
 
 
 def _single(item: Item, key: str, raw: Any, scope: Scope, apostrophe_bug: bool) -> Value:
@@ -227,9 +243,9 @@ def _single(item: Item, key: str, raw: Any, scope: Scope, apostrophe_bug: bool) 
     if raw is None:
         if item.pointer or kind is Kind.DEPENDENT:
             return None
-        if kind in INTEGER_BYTES:
+        if item.integer_bytes:
             return 0
-        if kind in _TEXTS:
+        if item.is_text:
             return ""
         if kind is Kind.STRUCT:
             return _struct(item.name, "", scope, apostrophe_bug)
@@ -244,9 +260,9 @@ def _single(item: Item, key: str, raw: Any, scope: Scope, apostrophe_bug: bool) 
         return _struct(key, raw, scope, apostrophe_bug)
     if not isinstance(raw, str):
         raise RemoteWireError(f"`{key}` holds elements where text was expected")
-    if kind in INTEGER_BYTES:
+    if item.integer_bytes:
         return _integer(item, raw)
-    if kind in _TEXTS:
+    if item.is_text:
         text = unescape(raw, apostrophe_bug=apostrophe_bug)
         if item.max_bytes is not None:
             limit = scope.length(item.max_bytes)
@@ -266,7 +282,7 @@ def _integer(item: Item, raw: str) -> int:
     if match is None:
         return 0  # as atoi reads it
     number = int(match[1])
-    bits = INTEGER_BYTES[item.kind] * 8
+    bits = item.integer_bytes * 8
     if not -(1 << (bits - 1)) <= number < (1 << (bits - 1)):
         raise RemoteWireError(f"`{item.name}` is {number}, which {bits} bits cannot hold")
     return number

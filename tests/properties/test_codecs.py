@@ -58,6 +58,10 @@ def structs(draw: st.DrawFn, name: str, depth: int = 0, outer: dict[str, int] | 
         value[item.key] = draw(strategy(item, counts, depth))
         if item.kind is Kind.TYPE_NAME:
             value[item.key] = draw(st.sampled_from([None, "STR_PI", "INT_PI"])) if item.pointer else "STR_PI"
+    for key in value:
+        first = key.partition("#")[0]
+        if "#" in key and value[first] is None:
+            value[key] = None  # in XML the only element of a name is the first item of that name
     for item in plan(name):
         if item.kind is Kind.DEPENDENT:
             chosen = value[item.depends_on]
@@ -139,7 +143,7 @@ def test_python_irodsclient_reads_what_we_write_and_we_read_what_it_writes() -> 
     theirs = FileOpenRequest(
         objPath="/z/a&b<'\"", createMode=0, openFlags=577, offset=0, dataSize=-1, numThreads=0, oprType=0,
         KeyValPair_PI=StringStringMap({"destRescName": "demoResc"}),
-    ).pack()  # fmt: skip
+    ).pack().encode()  # fmt: skip
     found = xml.decode("DataObjInp_PI", theirs)
     assert found["objPath"] == "/z/a&b<'\""
     assert found["openFlags"] == 577
