@@ -89,6 +89,7 @@ class RawClient:
     def __init__(self, target: Target) -> None:
         self._peer = socket.create_connection((target.host, target.port))
         self._peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._buffer = memoryview(bytearray(1 << 20))
         pack = {
             "irodsProt": 0, "proxyUser": target.user, "proxyRcatZone": target.zone, "clientUser": target.user,
             "clientRcatZone": target.zone, "relVersion": "rods5.0.2", "apiVersion": "d",
@@ -118,6 +119,13 @@ class RawClient:
             view = view[got:]
         return bytes(data)
 
+    def _discard(self, count: int) -> None:
+        while count:
+            got = self._peer.recv_into(self._buffer, min(count, len(self._buffer)), socket.MSG_WAITALL)
+            if not got:
+                raise SystemExit("the server closed the connection")
+            count -= got
+
     def reply(self) -> int:
         length = struct.unpack(">I", self._exactly(4))[0]
         header = parse_header(self._exactly(length), Limits())
@@ -125,7 +133,7 @@ class RawClient:
         self._exactly(header.error_bytes)
         self.stream_bytes = header.stream_bytes
         if header.stream_bytes:
-            self._exactly(header.stream_bytes)
+            self._discard(header.stream_bytes)
         return header.number
 
     def close(self) -> None:

@@ -1,5 +1,6 @@
 """Where everything is put together: the only module that knows every package."""
 
+import gc
 import getpass
 import logging
 import os
@@ -207,6 +208,10 @@ def serve(folder: Path, settings: Settings) -> int:
 
     def run_worker() -> None:
         def work(zone: Zone) -> None:
+            # what is loaded by now stays; requests make short-lived objects that reference counting frees
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(100_000, 20, 50)
             worker = Worker(listener, Dispatcher(zone.services), settings, zone.database)
             stop_on_signals(worker)
             signal.signal(signal.SIGHUP, lambda *_: zone.policy.forget())

@@ -249,7 +249,7 @@ class Transaction:
     `now` is fixed when the transaction begins, in seconds since 1970.
     """
 
-    __slots__ = ("cursor", "database", "depth", "ended", "now")
+    __slots__ = ("_spare", "cursor", "database", "depth", "ended", "now")
 
     def __init__(self, database: Database, cursor: Any) -> None:
         self.database = database
@@ -257,6 +257,7 @@ class Transaction:
         self.ended = False
         self.now = time.time()
         self.depth = 0
+        self._spare: list[int] = []
 
     @property
     def timestamp(self) -> str:
@@ -295,9 +296,18 @@ class Transaction:
     def new_id(self) -> int:
         """A fresh id for any entity. Only inside a write transaction."""
         if self.database.is_sqlite:
-            self.cursor.execute("UPDATE id_sequence SET next_id = next_id + 1 RETURNING next_id")
-            return int(self.cursor.fetchall()[0][0]) - 1
+            # one more than asked for: an operation that makes an entity also records an event
+            self.cursor.execute("UPDATE id_sequence SET next_id = next_id + 2 RETURNING next_id")
+            end = int(self.cursor.fetchall()[0][0])
+            self._spare.append(end - 1)
+            return end - 2
         return int(self.value("SELECT nextval('entity_ids')"))
+
+    def spare_id(self) -> int:
+        """An id for bookkeeping, reserved along with the entity ids of this transaction where it has taken any."""
+        if self._spare:
+            return self._spare.pop()
+        return self.new_id()
 
     def new_ids(self, count: int) -> list[int]:
         """`count` fresh ids, ascending. Only inside a write transaction."""
@@ -316,6 +326,7 @@ class Transaction:
         try:
             yield
         except BaseException:
+            self._spare.clear()  # the sequence goes back too, and would give these out again
             self.cursor.execute(f"ROLLBACK TO SAVEPOINT {name}")
             self.cursor.execute(f"RELEASE SAVEPOINT {name}")
             raise

@@ -54,7 +54,7 @@ def record_event(
         "INSERT INTO outbox (id, recorded_at, event, subject_id, subject, actor, details)"
         " VALUES (:id, :now, :event, :subject_id, :subject, :actor, :details)",
         {
-            "id": tx.new_id(),
+            "id": tx.spare_id(),
             "now": tx.now,
             "event": event,
             "subject_id": subject_id,

@@ -432,21 +432,10 @@ class DataObjects:
             As `open_for_writing`; and ChecksumMismatch, after which nothing has changed.
         """
         path = self._context.path(text).text
-        with self._context.database.read() as tx:
-            exists = object_rows.by_path_or_none(tx, path) is not None
-        if exists:
-            opened = self.open_for_writing(caller, path, request)
-            try:
-                opened.write(data)
-            except BaseException:
-                opened.abandon()
-                raise
-            opened.commit()
-            return opened.data_object
         try:
             _, leaf = self._decide_new(caller, path, request)
         except _Changed:
-            return self.put(caller, text, data, request)
+            return self._put_over(caller, path, data, request)
         checksum = ""
         if request.checksum or request.register_checksum or self._context.policy.wants_digest(path):
             checksum = of_bytes(data, scheme_of(request.checksum) if request.checksum else "sha2")
@@ -476,13 +465,26 @@ class DataObjects:
         except _Changed:
             with storage_errors():
                 driver.unlink_staged(name)
-            return self.put(caller, text, data, request)
+            return self._put_over(caller, path, data, request)
         except (CatalogBusy, CatalogUnavailable):
             raise  # the commit may have happened; an unused staged file is swept later
         except BaseException:
             with storage_errors():
                 driver.unlink_staged(name)
             raise
+
+    def _put_over(
+        self, caller: Caller, path: str, data: bytes | memoryview, request: WriteRequest
+    ) -> DataObject:
+        """Store a whole data object over the one that is there."""
+        opened = self.open_for_writing(caller, path, request)
+        try:
+            opened.write(data)
+        except BaseException:
+            opened.abandon()
+            raise
+        opened.commit()
+        return opened.data_object
 
     def _register_put(
         self,
