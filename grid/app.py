@@ -1,10 +1,8 @@
 """Where everything is put together: the only module that knows every package."""
 
 import gc
-import getpass
 import logging
 import os
-import secrets
 import signal
 import threading
 import time
@@ -214,7 +212,17 @@ def serve(folder: Path, settings: Settings) -> int:
             gc.set_threshold(100_000, 20, 50)
             worker = Worker(listener, Dispatcher(zone.services), settings, zone.database)
             stop_on_signals(worker)
-            signal.signal(signal.SIGHUP, lambda *_: zone.policy.forget())
+
+            def reload(*_: object) -> None:
+                zone.policy.forget()
+                try:
+                    fresh, _waiting = config.reloaded(folder, settings)
+                except config.SettingError:
+                    return  # the parent process says so in the log, once
+                worker.reload(fresh)
+                logs.set_up(fresh.log_format, fresh.log_level)
+
+            signal.signal(signal.SIGHUP, reload)
             worker.run()
 
         _with_zone(folder, settings, "server", work)
@@ -251,23 +259,17 @@ def _check_before_serving(folder: Path, settings: Settings) -> None:
 def _reload(folder: Path, settings: Settings) -> None:
     """SIGHUP: read the policy file again; a broken one leaves the last good one in force."""
     try:
+        _, waiting = config.reloaded(folder, settings)
+        if waiting:
+            _log.warning("changed settings that need a restart: %s", ", ".join(waiting))
         zone = open_zone(folder, settings)
         try:
-            zone.policy.load_file(folder, settings.policy)
-            _log.info("the policy was read again")
+            zone.policy.load_file(folder, config.load(folder).policy)
+            _log.info("settings and policy were read again")
         finally:
             zone.close()
     except (GridError, config.SettingError) as error:
-        _log.error("the policy was not changed: %s", error)
-
-
-def random_password() -> str:
-    """A password nobody chose."""
-    return secrets.token_urlsafe(18)
-
-
-def current_user() -> str:
-    return getpass.getuser()
+        _log.error("settings and policy were not changed: %s", error)
 
 
 def wait_until_idle(zone: Zone, *, timeout_s: float) -> bool:

@@ -47,8 +47,8 @@ class Settings:
     default_resource: str = _setting("demoResc")
     """Where new data objects go when nobody says otherwise. Restart."""
 
-    policy: str = _setting("")
-    """The policy file, relative to the zone's folder; empty for none. Reload."""
+    policy: str = _setting("", reload=True)
+    """The policy file, relative to the zone's folder; empty for none."""
 
     timezone: str = _setting("UTC", reload=True)
     """The IANA time zone of calendar dates in policies."""
@@ -183,6 +183,18 @@ def _check_together(settings: Settings, path: Path) -> None:
         )
     if settings.port > 65535:
         raise SettingError(f"`port` is {settings.port}; 0 to 65535 is possible")
+
+
+def reloaded(folder: Path, running: Settings) -> tuple[Settings, list[str]]:
+    """The running settings with what may change while serving, and the changed keys that need a restart.
+
+    Raises:
+        SettingError: the file cannot be used; the running settings stay.
+    """
+    found = load(folder)
+    changed = [name for name in setting_names() if getattr(found, name) != getattr(running, name)]
+    taken = {name: getattr(found, name) for name in changed if name in reloadable()}
+    return replace(running, **taken), [name for name in changed if name not in taken]
 
 
 def with_changes(settings: Settings, **changes: Any) -> Settings:

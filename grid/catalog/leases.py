@@ -139,11 +139,6 @@ def open_by_token(tx: Transaction, token: str) -> OpenWrite | None:
     return None if row is None else _open_write(row)
 
 
-def opens_of_lease(tx: Transaction, lease_id: int) -> list[OpenWrite]:
-    rows = tx.all(f"SELECT {_COLUMNS} FROM open_writes WHERE lease_id = :id", {"id": lease_id})
-    return [_open_write(row) for row in rows]
-
-
 def orphaned_opens(tx: Transaction) -> list[OpenWrite]:
     """Open writes whose lease is not in the catalog any more."""
     rows = tx.all(

@@ -1,6 +1,6 @@
 """Statements on data objects and their replicas."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from grid import paths
 from grid.catalog.database import Row, Transaction
@@ -181,10 +181,11 @@ def delete_object(tx: Transaction, data_id: int) -> None:
     tx.run("DELETE FROM data_objects WHERE id = :id", parameters)
 
 
-def touch_access(tx: Transaction, replicas: Iterable[tuple[int, int]], timestamp: str) -> None:
+def set_access_times(tx: Transaction, times: Mapping[tuple[int, int], str]) -> None:
+    """Set when replicas were last read: (object id, replica number) to time."""
     tx.run_many(
-        "UPDATE replicas SET access_time = :now WHERE data_id = :id AND number = :number",
-        [{"now": timestamp, "id": data_id, "number": number} for data_id, number in replicas],
+        "UPDATE replicas SET access_time = :at WHERE data_id = :id AND number = :number",
+        [{"at": at, "id": data_id, "number": number} for (data_id, number), at in times.items()],
     )
 
 

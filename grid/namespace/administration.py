@@ -1,5 +1,7 @@
 """Operations on resources, zones, tokens and specific queries: what administrators change."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from grid.catalog import avus
@@ -194,14 +196,23 @@ class Administration:
             event.subject_id = parent.id
             self._context.happened(tx, event, child=child_name)
 
+    @contextmanager
+    def _changing(self, caller: Caller, noun: str, verb: str, name: str) -> Iterator[Transaction]:
+        """A transaction for an administrator's change that is judged before and recorded with it."""
+        require_admin(caller)
+        event = Event(noun, verb, caller, "", 0, {noun: {"name": name}})
+        self._context.policy.before(event)
+        with self._context.database.write() as tx:
+            yield tx
+            self._context.happened(tx, event, name=name)
+
     # -- zones, tokens, queries, quotas -----------------------------------------------------------------------
 
     def add_zone(self, caller: Caller, name: str, kind: str, connection: str, comment: str) -> None:
         """Make another zone known, so that its users can be."""
-        require_admin(caller)
         if kind != "remote":
             raise InvalidArgument("only remote zones can be added", status=Status.CAT_INVALID_ARGUMENT)
-        with self._context.database.write() as tx:
+        with self._changing(caller, "zone", "create", name) as tx:
             if tx.one("SELECT 1 FROM zones WHERE name = :n", {"n": name}) is not None:
                 raise AlreadyExists(f"zone `{name}` is known")
             tx.run(
@@ -212,11 +223,10 @@ class Administration:
 
     def modify_zone(self, caller: Caller, name: str, option: str, value: str) -> None:
         """Change what is noted of another zone."""
-        require_admin(caller)
         column = {"name": "name", "conn": "connection", "comment": "comment"}.get(option)
         if column is None:
             raise InvalidArgument(f"`{option}` of a zone cannot be changed; name, conn, comment can")
-        with self._context.database.write() as tx:
+        with self._changing(caller, "zone", "change", name) as tx:
             if not tx.run(
                 f"UPDATE zones SET {column} = :v, modify_time = :now WHERE name = :n"
                 " AND (type = 'remote' OR :column <> 'name')",
@@ -226,8 +236,7 @@ class Administration:
 
     def remove_zone(self, caller: Caller, name: str) -> None:
         """Forget another zone."""
-        require_admin(caller)
-        with self._context.database.write() as tx:
+        with self._changing(caller, "zone", "delete", name) as tx:
             if name == self._context.zone:
                 raise InvalidArgument("the zone itself cannot be removed", status=Status.CAT_INVALID_ARGUMENT)
             if not tx.run("DELETE FROM zones WHERE name = :n", {"n": name}):
@@ -239,10 +248,9 @@ class Administration:
         Raises:
             InvalidArgument: the alias is taken, or the text is no SELECT.
         """
-        require_admin(caller)
         if not sql.lstrip().lower().startswith("select"):
             raise InvalidArgument("a specific query begins with `select`")
-        with self._context.database.write() as tx:
+        with self._changing(caller, "query", "create", alias) as tx:
             if tx.one("SELECT 1 FROM specific_queries WHERE alias = :a", {"a": alias}) is not None:
                 error = InvalidArgument("Alias is not unique")
                 raise error
@@ -257,8 +265,7 @@ class Administration:
         Raises:
             NotFound: there is none (-819000).
         """
-        require_admin(caller)
-        with self._context.database.write() as tx:
+        with self._changing(caller, "query", "delete", alias) as tx:
             if not tx.run("DELETE FROM specific_queries WHERE alias = :a OR sql = :a", {"a": alias}):
                 raise NotFound(
                     f"no query `{alias}` is registered", status=Status.CAT_SUCCESS_BUT_WITH_NO_INFO
@@ -266,8 +273,7 @@ class Administration:
 
     def remove_unused_avus(self, caller: Caller) -> None:
         """Remove the AVUs that describe nothing."""
-        require_admin(caller)
-        with self._context.database.write() as tx:
+        with self._changing(caller, "metadata", "clean", "unused") as tx:
             avus.delete_unused(tx)
 
     def set_quota(self, caller: Caller, kind: str, name: str, resource: str, amount: str) -> None:
@@ -276,12 +282,11 @@ class Administration:
         Raises:
             InvalidArgument: a user quota (-169000), or an amount that is no number.
         """
-        require_admin(caller)
         if kind != "group":
             raise InvalidArgument("quotas are for groups", status=Status.SYS_NOT_ALLOWED)
         if not amount.lstrip("-").isdigit():
             raise InvalidArgument(f"`{amount}` is no number of bytes", status=Status.SYS_INVALID_INPUT_PARAM)
-        with self._context.database.write() as tx:
+        with self._changing(caller, "quota", "change", name) as tx:
             group = user_rows.by_name_or_none(tx, name, self._context.zone)
             if group is None:
                 raise NotFound(f"there is no group `{name}`", status=Status.CAT_INVALID_GROUP)
@@ -297,8 +302,7 @@ class Administration:
 
     def calculate_usage(self, caller: Caller) -> None:
         """Bring every quota's overrun up to date: what the group's members own, less the limit."""
-        require_admin(caller)
-        with self._context.database.write() as tx:
+        with self._changing(caller, "quota", "count", "all") as tx:
             tx.run(
                 "UPDATE quotas SET modify_time = :now, over_bytes = (SELECT COALESCE(SUM(r.size_bytes), 0)"
                 " FROM group_members g JOIN users u ON u.id = g.user_id"

@@ -173,6 +173,7 @@ class DataObjects:
         event = Event("object", "read", caller, path, found.id, {"object": object_facts(found, tree)})
         self._context.policy.before(event)
         file = self._context.storage.open_for_reading(self._context.database, tree, replica, path)
+        self._finisher.note_access(replica)
         return OpenForReading(path, found, replica, tree.hierarchy(replica.resource_id), file)
 
     def _refuse_locked(self, tx: Transaction, found: DataObject, replica: Replica, token: str) -> None:

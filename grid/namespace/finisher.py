@@ -23,6 +23,7 @@ from grid.namespace.storage import Tree
 from resources import FileMissing, ResourceError, VaultPath
 
 BATCH: Final = 200
+ACCESS_RESOLUTION_S: Final = 3600.0
 _ORPHAN_AGE_S: Final = 3600.0
 
 _log = logging.getLogger("beamgrid.finisher")
@@ -38,6 +39,7 @@ class Finisher:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._turn = threading.Lock()
+        self._accessed: dict[tuple[int, int], str] = {}
         self.last_error = ""
 
     def settle(self) -> None:
@@ -53,6 +55,21 @@ class Finisher:
             self.last_error = str(error)
             _log.warning("files could not be put in order yet: %s", error)
             self.wake()
+
+    def note_access(self, replica: Replica) -> None:
+        """Remember that a replica was read; written in batches, and at most once an hour for each."""
+        now = time.time()
+        if now - float(replica.access_time or 0) > ACCESS_RESOLUTION_S:
+            self._accessed[replica.data_id, replica.number] = f"{int(now):011d}"
+            self.wake()
+
+    def write_access_times(self) -> int:
+        """Write what `note_access` remembered; says how many replicas that were."""
+        accessed, self._accessed = self._accessed, {}
+        if accessed:
+            with self._context.database.write(durable=False) as tx:
+                object_rows.set_access_times(tx, accessed)
+        return len(accessed)
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="finisher", daemon=True)
@@ -78,6 +95,7 @@ class Finisher:
                 with self._turn:
                     while self.finish() >= BATCH:
                         pass
+                self.write_access_times()
             except GridError as error:
                 self.last_error = str(error)
                 _log.warning("files could not be put in order yet: %s", error)

@@ -21,8 +21,6 @@ MAX_ATTRIBUTE_BYTES = 2700
 MAX_VALUE_BYTES = 2700
 MAX_UNIT_BYTES = 250
 
-KINDS = {"object": "object", "collection": "collection", "resource": "resource", "user": "user"}
-
 
 @dataclass(frozen=True, slots=True)
 class Subject:

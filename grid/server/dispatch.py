@@ -6,9 +6,11 @@ and never ends another's connection.
 
 import logging
 import time
+from dataclasses import replace
 from typing import Final
 
 from grid.codes import APIS, Api, Status
+from grid.config import Settings
 from grid.errors import (
     GridError,
     InvalidArgument,
@@ -38,6 +40,10 @@ class Dispatcher:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+
+    def use(self, settings: Settings) -> None:
+        """Take over changed settings; requests that run keep the old ones."""
+        self._services = replace(self._services, settings=settings)
 
     def serve(self, connection: Connection, event: ApiRequest, *, inline: bool) -> tuple[bytes, Reply]:
         """Answer a request.

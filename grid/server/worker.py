@@ -102,6 +102,11 @@ class Worker:
                 next_sweep = time.monotonic() + SWEEP_EVERY_S
         self._shut_down()
 
+    def reload(self, settings: Settings) -> None:
+        """Take over changed settings: time-outs, rates and sizes."""
+        self._settings = settings
+        self._dispatcher.use(settings)
+
     def stop(self) -> None:
         """End the loop; safe in a signal handler."""
         self._stopping = True

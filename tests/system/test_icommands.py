@@ -226,3 +226,35 @@ def test_the_demo_runs() -> None:
         "archiveResc", "left nothing running",
     ):  # fmt: skip
         assert expected in done.stdout, expected
+
+
+def test_a_hangup_reads_settings_and_policy_again(tmp_path: Path) -> None:
+    import signal
+    import time
+
+    make_zone(tmp_path / "zone", policy="p.policy")
+    policy = tmp_path / "zone/p.policy"
+    policy.write_text("policy my.first version 1\n")
+    running = serve(tmp_path / "zone")
+    try:
+        shell = Shell(tmp_path / "s", running)
+        (shell.folder / "a.tmp").write_bytes(b"1")
+        shell.ok("iput", "a.tmp", "first.tmp")
+        policy.write_text(
+            'policy my.first version 2\nlocation home = "/tempZone/home/{user}/**"\n'
+            'rule "no temporary files" id no_tmp before object create at home\n'
+            '  when ends_with(object.path, ".tmp") { refuse "no temporary files, {at.user}" code NO_TMP }\n'
+        )
+        running.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + 10
+        while "read again" not in running.log and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.3)
+        assert "no temporary files, rods" in shell.refused("iput", "a.tmp", "second.tmp")
+        policy.write_text("policy broken\n")
+        running.process.send_signal(signal.SIGHUP)
+        time.sleep(1.0)
+        assert "were not changed: the policy `p.policy` does not check" in running.log
+        assert "no temporary files" in shell.refused("iput", "a.tmp", "third.tmp")
+    finally:
+        assert running.stop() == 0

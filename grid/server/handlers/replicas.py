@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from grid import paths
 from grid.codes import Status
-from grid.errors import ChecksumMismatch, InvalidArgument, NotFound
+from grid.errors import ChecksumMismatch, InvalidArgument, NotFound, Unsupported
 from grid.namespace import ChecksumRequest, TrimRequest, WriteRequest
 from grid.server.exchange import Reply, Request, keywords_of
 from grid.server.handlers.objects import is_admin, replica_number
@@ -118,7 +118,7 @@ def register(request: Request) -> Reply:
     physical = keywords.get("filePath", "")
     path = request.message["objPath"]
     if keywords.get("collectionType"):
-        raise InvalidArgument("special collections are not offered", status=Status.SYS_NOT_SUPPORTED)
+        raise Unsupported("special collections are not offered")
     if not physical:
         raise InvalidArgument("`filePath` is missing", status=Status.SYS_INVALID_INPUT_PARAM)
     if "collection" in keywords:

@@ -294,3 +294,15 @@ def test_every_error_class_has_one_number() -> None:
             continue
         assert any(parent in errors.STATUS for parent in found.__mro__), found
     assert len(set(errors.STATUS.values())) == len(errors.STATUS)
+
+
+def test_reading_is_noted_once_an_hour(zone: Zone, rods, put) -> None:
+    put(f"{HOME}/a")
+    with zone.database.write() as tx:
+        tx.run("UPDATE replicas SET access_time = '01700000000'")
+    read(zone, rods, f"{HOME}/a")
+    assert zone.namespace.finisher.write_access_times() == 1
+    with zone.database.read() as tx:
+        assert tx.value("SELECT access_time FROM replicas") > "01700000000"
+    read(zone, rods, f"{HOME}/a")
+    assert zone.namespace.finisher.write_access_times() == 0
