@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from grid.namespace.access import AccessChange, AccessRights
 from grid.namespace.administration import Administration, Vaults
+from grid.namespace.checksums import ChecksumRequest, Checksums
 from grid.namespace.collections import Collections
 from grid.namespace.context import NamespaceContext
 from grid.namespace.data_objects import DataObjects, ObjectStat, WriteRequest
@@ -17,7 +18,8 @@ from grid.namespace.finisher import Finisher
 from grid.namespace.metadata import Metadata, MetadataOperation, Subject
 from grid.namespace.moves import Moves
 from grid.namespace.ports import Event, PolicyHooks
-from grid.namespace.replicas import ChecksumRequest, Replicas, TrimRequest
+from grid.namespace.records import ReplicaRecords
+from grid.namespace.replicas import Replicas, TrimRequest
 from grid.namespace.transfers import OpenForReading, OpenForWriting, OpenReplica
 from grid.namespace.users import Users
 
@@ -32,6 +34,8 @@ class Namespace:
     moves: Moves
     collections: Collections
     replicas: Replicas
+    checksums: Checksums
+    records: ReplicaRecords
     metadata: Metadata
     access: AccessRights
     users: Users
@@ -49,6 +53,8 @@ def build(context: NamespaceContext, vaults: Vaults) -> Namespace:
         moves=Moves(context, finisher),
         collections=Collections(context),
         replicas=Replicas(context, finisher, objects),
+        checksums=Checksums(context),
+        records=ReplicaRecords(context, objects),
         metadata=Metadata(context),
         access=AccessRights(context),
         users=Users(context),

@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from grid import paths
 from grid.catalog import collections as collection_rows
 from grid.catalog import journal, leases
+from grid.catalog import objects as object_rows
 from grid.catalog.acls import AclStore
 from grid.catalog.database import Database, Transaction
 from grid.codes import Status
 from grid.errors import AccessDenied, InvalidArgument, LeaseLost, NotFound, NotPrivileged
-from grid.model import Access, Caller, Collection
+from grid.model import Access, Caller, Collection, DataObject
 from grid.namespace.ports import Event, PasswordVault, PolicyHooks
-from grid.namespace.storage import Storage
+from grid.namespace.storage import Storage, Tree
 
 
 @dataclass(slots=True)
@@ -85,6 +86,29 @@ class NamespaceContext:
                 f"there is no collection `{paths.printable(path)}`", status=Status.CAT_UNKNOWN_COLLECTION
             )
         return found
+
+    def data_object(self, tx: Transaction, path: str) -> DataObject:
+        """The data object at a path.
+
+        Raises:
+            NotFound: there is none (-358000).
+        """
+        found = object_rows.by_path_or_none(tx, path)
+        if found is None:
+            raise self.no_data_object(tx, path)
+        return found
+
+    def no_data_object(self, tx: Transaction, path: str) -> NotFound:
+        """The error for a path at which no data object is (-358000)."""
+        what = "a collection" if collection_rows.by_path_or_none(tx, path) else "not there"
+        return NotFound(f"`{paths.printable(path)}` is {what}", status=Status.OBJ_PATH_DOES_NOT_EXIST)
+
+    def load(self, path: str, caller: Caller, wanted: Access, admin: bool) -> tuple[DataObject, Tree]:
+        """A data object that the caller has the rights on, with the resources of that moment."""
+        with self.database.read() as tx:
+            found = self.data_object(tx, path)
+            self.require(tx, found.acl_id, caller, wanted, path, admin)
+            return found, self.storage.tree(tx)
 
     def fence(self, tx: Transaction) -> None:
         """Check, before a commit, that this process still holds its lease.

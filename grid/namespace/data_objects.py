@@ -154,10 +154,7 @@ class DataObjects:
         """
         path = self._context.path(text).text
         with self._context.database.read() as tx:
-            found = object_rows.by_path_or_none(tx, path)
-            if found is None:
-                what = "a collection" if collection_rows.by_path_or_none(tx, path) else "not there"
-                raise NotFound(f"`{paths.printable(path)}` is {what}", status=Status.OBJ_PATH_DOES_NOT_EXIST)
+            found = self._context.data_object(tx, path)
             self._context.require(tx, found.acl_id, caller, Access.READ, path, admin)
             tree = self._context.storage.tree(tx)
             if resource_name:
@@ -280,10 +277,10 @@ class DataObjects:
         self._context.storage.driver(leaf)
         return tree, leaf
 
-    def _insert_new(
+    def insert_new(
         self, tx: Transaction, caller: Caller, path: str, request: WriteRequest, replica: Replica
     ) -> DataObject:
-        """Register a new object with its first replica."""
+        """Register a new object with its first replica, inside the caller's transaction."""
         parent = self._check_new(tx, caller, path, request.admin)
         data_id = tx.new_id()
         acl = {caller.user.id: int(Access.OWN)}
@@ -306,13 +303,12 @@ class DataObjects:
     def _open_new(self, caller: Caller, path: str, request: WriteRequest) -> OpenForWriting:
         if not request.create:
             with self._context.database.read() as tx:
-                what = "a collection" if collection_rows.by_path_or_none(tx, path) else "not there"
-            raise NotFound(f"`{paths.printable(path)}` is {what}", status=Status.OBJ_PATH_DOES_NOT_EXIST)
+                raise self._context.no_data_object(tx, path)
         tree, leaf = self._decide_new(caller, path, request)
         steps.reached("register.before")
         with self._context.database.write(durable=False) as tx:
             replica = _new_replica(leaf, request, tx.timestamp, ReplicaStatus.INTERMEDIATE)
-            new = self._insert_new(tx, caller, path, request, replica)
+            new = self.insert_new(tx, caller, path, request, replica)
             entry = new_entry(new.id, 0, self._context.lease_id, is_new=True, previous={})
             leases.insert_open(tx, entry)
         steps.reached("register.after")
@@ -503,7 +499,7 @@ class DataObjects:
                 _new_replica(leaf, request, tx.timestamp, ReplicaStatus.GOOD),
                 staged_as=name, size_bytes=size, checksum=checksum,
             )  # fmt: skip
-            new = self._insert_new(tx, caller, path, request, replica)
+            new = self.insert_new(tx, caller, path, request, replica)
             collection_rows.touch(tx, new.collection_id, tx.timestamp)
             event = Event(
                 "object", "close", caller, path, new.id,

@@ -80,10 +80,10 @@ class _CallersGrid:
         return _Reader(self._namespace.objects.open_for_reading(self._caller, path))
 
     def checksum(self, path: str, *, verify: bool) -> str:
-        replicas = self._namespace.replicas
+        checksums = self._namespace.checksums
         if verify:
-            replicas.checksum(self._caller, path, ChecksumRequest(verify=True))
-        return replicas.checksum(self._caller, path, ChecksumRequest())
+            checksums.checksum(self._caller, path, ChecksumRequest(verify=True))
+        return checksums.checksum(self._caller, path, ChecksumRequest())
 
     def create_collection(self, path: str, *, owner: str, inherit: bool) -> None:
         user = None

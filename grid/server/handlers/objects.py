@@ -508,7 +508,7 @@ def _touch(request: Request, path: str, options: dict[str, Any], seconds: int) -
                 ) from None
             request.namespace.collections.set_modify_time(request.caller, path, f"{seconds:011d}")
             return
-    request.namespace.replicas.touch(
+    request.namespace.records.touch(
         request.caller, path, f"{seconds:011d}", replica_number=number, resource_name=leaf or ""
     )
 

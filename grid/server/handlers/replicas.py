@@ -102,7 +102,7 @@ def checksum(request: Request) -> Reply:
         admin=is_admin(keywords),
     )
     try:
-        value = request.namespace.replicas.checksum(request.caller, request.message["objPath"], wanted)
+        value = request.namespace.checksums.checksum(request.caller, request.message["objPath"], wanted)
     except ChecksumMismatch as error:
         if error.status != Status.CHECK_VERIFICATION_RESULTS:
             raise
@@ -129,7 +129,7 @@ def register(request: Request) -> Reply:
 
 
 def _register_file(request: Request, path: str, physical: str, keywords: dict[str, str]) -> None:
-    request.namespace.replicas.register(
+    request.namespace.records.register(
         request.caller,
         path,
         physical,
@@ -167,7 +167,7 @@ def modify(request: Request) -> Reply:
         k: v for k, v in keywords.items() if k not in ("all", "irodsAdmin", "inPdmo", "in_repl", "openType")
     }
     number = info.get("replNum")
-    request.namespace.replicas.modify(
+    request.namespace.records.modify(
         request.caller,
         info.get("objPath") or "",
         changes,

@@ -207,11 +207,11 @@ def test_replicas_are_made_checked_and_trimmed(zone: Zone, rods, put) -> None:
     put(f"{HOME}/a", b"hello")
     assert space.replicas.replicate(rods, f"{HOME}/a", "second") == 5
     assert (zone.folder / "second/home/rods/a").read_bytes() == b"hello"
-    digest = space.replicas.checksum(rods, f"{HOME}/a", ChecksumRequest(all_replicas=True))
+    digest = space.checksums.checksum(rods, f"{HOME}/a", ChecksumRequest(all_replicas=True))
     assert digest == "sha2:LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ="
     (zone.folder / "second/home/rods/a").write_bytes(b"hEllo")
     with pytest.raises(Exception, match="computed sha2:"):
-        space.replicas.checksum(rods, f"{HOME}/a", ChecksumRequest(verify=True))
+        space.checksums.checksum(rods, f"{HOME}/a", ChecksumRequest(verify=True))
     put(f"{HOME}/a", b"newer")
     with zone.database.read() as tx:
         assert tx.all("SELECT number, status FROM replicas ORDER BY number") == [(0, 1), (1, 0)]
@@ -227,12 +227,12 @@ def test_a_file_is_registered_where_it_lies(zone: Zone, rods, tmp_path) -> None:
     outside = tmp_path / "scan.h5"
     outside.write_bytes(b"data")
     space = zone.namespace
-    space.replicas.register(rods, f"{HOME}/r", str(outside), compute_checksum=True)
+    space.records.register(rods, f"{HOME}/r", str(outside), compute_checksum=True)
     assert read(zone, rods, f"{HOME}/r") == b"data"
     space.moves.unlink(rods, f"{HOME}/r", force=True)
     assert outside.read_bytes() == b"data", "what was registered stays"
     with pytest.raises(InvalidArgument, match="server's own files"):
-        space.replicas.register(rods, f"{HOME}/x", str(zone.folder / "vault/.beamgrid/resource-id"))
+        space.records.register(rods, f"{HOME}/x", str(zone.folder / "vault/.beamgrid/resource-id"))
 
 
 def test_metadata_is_all_or_nothing(zone: Zone, rods, put) -> None:
