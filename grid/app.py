@@ -223,6 +223,7 @@ def serve(folder: Path, settings: Settings) -> int:
                 logs.set_up(fresh.log_format, fresh.log_level)
 
             signal.signal(signal.SIGHUP, reload)
+            reload()  # a process that starts late, or again, takes over what was changed before it was there
             worker.run()
 
         _with_zone(folder, settings, "server", work)
@@ -257,19 +258,24 @@ def _check_before_serving(folder: Path, settings: Settings) -> None:
 
 
 def _reload(folder: Path, settings: Settings) -> None:
-    """SIGHUP: read the policy file again; a broken one leaves the last good one in force."""
+    """SIGHUP: read settings and policy again; a broken file leaves the last good one in force."""
     try:
-        _, waiting = config.reloaded(folder, settings)
-        if waiting:
-            _log.warning("changed settings that need a restart: %s", ", ".join(waiting))
+        fresh, waiting = config.reloaded(folder, settings)
+    except config.SettingError as error:
+        _log.error("settings and policy were not changed: %s", error)
+        return
+    if waiting:
+        _log.warning("changed settings that need a restart: %s", ", ".join(waiting))
+    try:
         zone = open_zone(folder, settings)
         try:
-            zone.policy.load_file(folder, config.load(folder).policy)
-            _log.info("settings and policy were read again")
+            zone.policy.load_file(folder, fresh.policy)
         finally:
             zone.close()
-    except (GridError, config.SettingError) as error:
-        _log.error("settings and policy were not changed: %s", error)
+    except GridError as error:
+        _log.error("settings were read again; the policy was not changed: %s", error)
+    else:
+        _log.info("settings and policy were read again")
 
 
 def wait_until_idle(zone: Zone, *, timeout_s: float) -> bool:

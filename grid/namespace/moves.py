@@ -6,7 +6,9 @@ work on files, and whoever comes next does it, in order.
 Source: `rsMvDataObjToTrash.cpp`, `rsDataObjRename.cpp`, iRODS 5.0.2.
 """
 
+import itertools
 import secrets
+from collections.abc import Iterator
 from dataclasses import replace
 
 from grid import paths
@@ -195,21 +197,21 @@ class Moves:
             or policy.concerns_objects_below("object", verb, new)
         ):
             return
-        for found in self._objects_below(old):
+        for found in itertools.chain.from_iterable(self._pages_below(old)):
             with self._context.database.read() as tx:
                 facts = object_facts(found, self._context.storage.tree(tx))
             self._judge("object", verb, caller, found.id, found.path, new + found.path[len(old) :], facts)
 
-    def _objects_below(self, path: str) -> list[DataObject]:
-        found: list[DataObject] = []
+    def _pages_below(self, path: str) -> Iterator[list[DataObject]]:
+        """The objects in a tree, `BATCH` at a time; what comes before a page may be removed meanwhile."""
         after = ("", "")
         while True:
             with self._context.database.read() as tx:
                 page = object_rows.below(tx, path, limit=BATCH, after=after)
                 loaded = [object_rows.by_id_or_none(tx, data_id) for data_id, _ in page]
-            found += [entry for entry in loaded if entry is not None]
+            yield [entry for entry in loaded if entry is not None]
             if len(page) < BATCH:
-                return found
+                return
             after = paths.split(page[-1][1])
 
     def _refuse_open_below(self, tx: Transaction, path: str) -> None:
@@ -315,10 +317,41 @@ class Moves:
         event = Event("object", "delete", caller, found.path, found.id, {"object": facts})
         self._context.policy.before(event)
         with self._context.database.write() as tx:
-            current = self._settled(tx, found)
-            self.delete_in(tx, current, unregister=unregister)
-            collection_rows.touch(tx, current.collection_id, tx.timestamp)
-            self._context.happened(tx, event)
+            self._delete_judged(tx, found, event, unregister=unregister)
+
+    def _delete_judged(self, tx: Transaction, found: DataObject, event: Event, *, unregister: bool) -> None:
+        current = self._settled(tx, found)
+        self.delete_in(tx, current, unregister=unregister)
+        collection_rows.touch(tx, current.collection_id, tx.timestamp)
+        self._context.happened(tx, event)
+
+    def _delete_batch(
+        self, caller: Caller, batch: list[DataObject], *, admin: bool, unregister: bool
+    ) -> list[GridError]:
+        """Remove objects in one transaction; says what was refused, and that stays as it was."""
+        refused: list[GridError] = []
+        judged: list[tuple[DataObject, Event]] = []
+        for found in batch:
+            try:
+                with self._context.database.read() as tx:
+                    self._context.require(tx, found.acl_id, caller, Access.DELETE, found.path, admin)
+                    facts = object_facts(found, self._context.storage.tree(tx))
+                event = Event("object", "delete", caller, found.path, found.id, {"object": facts})
+                self._context.policy.before(event)
+            except GridError as error:
+                refused.append(error)
+            else:
+                judged.append((found, event))
+        if not judged:
+            return refused
+        with self._context.database.write() as tx:
+            for found, event in judged:
+                try:
+                    with tx.savepoint("one_of_a_batch"):
+                        self._delete_judged(tx, found, event, unregister=unregister)
+                except GridError as error:
+                    refused.append(error)
+        return refused
 
     def delete_in(self, tx: Transaction, found: DataObject, *, unregister: bool = False) -> None:
         """Remove an object's rows and note the removal of its files, inside a transaction."""
@@ -378,9 +411,10 @@ class Moves:
                 f"`{paths.printable(path)}` is a home and not empty",
                 status=Status.CANT_RM_NON_EMPTY_HOME_COLL,
             )
-        count = self._delete_tree(caller, found, admin=admin, unregister=unregister)
-        self._finisher.settle()
-        return count
+        try:
+            return self._delete_tree(caller, found, admin=admin, unregister=unregister)
+        finally:
+            self._finisher.settle()  # what went before a refusal is gone from the vaults too
 
     def _is_home(self, path: str) -> bool:
         home = f"/{self._context.zone}/home"
@@ -393,16 +427,10 @@ class Moves:
     def _delete_tree(self, caller: Caller, found: Collection, *, admin: bool, unregister: bool) -> int:
         removed = 0
         refused: list[GridError] = []
-        for data_object in self._objects_below(found.path):
-            try:
-                with self._context.database.read() as tx:
-                    self._context.require(
-                        tx, data_object.acl_id, caller, Access.DELETE, data_object.path, admin
-                    )
-                self._delete(caller, data_object, unregister=unregister)
-                removed += 1
-            except GridError as error:
-                refused.append(error)
+        for batch in self._pages_below(found.path):
+            errors = self._delete_batch(caller, batch, admin=admin, unregister=unregister)
+            removed += len(batch) - len(errors)
+            refused += errors
         if refused:
             first = refused[0]
             first.notes.append(

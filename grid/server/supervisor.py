@@ -125,8 +125,11 @@ class Supervisor:
             return
         status = 1
         try:
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, signal.SIG_DFL)
+            signal.signal(
+                signal.SIGHUP, signal.SIG_IGN
+            )  # until the role knows what to do; it must not end it
             role.run()
             status = 0
         except BaseException:

@@ -1,10 +1,14 @@
 """The i-commands as a user types them, against a real server; layouts are those of icommands 5.0.2."""
 
+import itertools
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +16,14 @@ import pytest
 from tests.conftest import Served, make_zone, new_database, serve
 
 BIN = Path(sys.executable).parent
+
+
+def soon(happened: Callable[[], bool]) -> None:
+    """Wait for something that comes about by itself."""
+    deadline = time.monotonic() + 30
+    while not happened():
+        assert time.monotonic() < deadline, "it did not come about within 30 s"
+        time.sleep(0.05)
 
 
 class Shell:
@@ -229,9 +241,6 @@ def test_the_demo_runs() -> None:
 
 
 def test_a_hangup_reads_settings_and_policy_again(tmp_path: Path) -> None:
-    import signal
-    import time
-
     make_zone(tmp_path / "zone", policy="p.policy")
     policy = tmp_path / "zone/p.policy"
     policy.write_text("policy my.first version 1\n")
@@ -246,15 +255,14 @@ def test_a_hangup_reads_settings_and_policy_again(tmp_path: Path) -> None:
             '  when ends_with(object.path, ".tmp") { refuse "no temporary files, {at.user}" code NO_TMP }\n'
         )
         running.process.send_signal(signal.SIGHUP)
-        deadline = time.monotonic() + 10
-        while "read again" not in running.log and time.monotonic() < deadline:
-            time.sleep(0.05)
-        time.sleep(0.3)
-        assert "no temporary files, rods" in shell.refused("iput", "a.tmp", "second.tmp")
+        soon(lambda: "settings and policy were read again" in running.log)
+        # every process looks again when its own signal arrives
+        names = (f"later{number}.tmp" for number in itertools.count())
+        soon(lambda: all(shell.run("iput", "a.tmp", next(names)).returncode == 3 for _ in range(3)))
+        assert "no temporary files, rods" in shell.refused("iput", "a.tmp", "third.tmp")
         policy.write_text("policy broken\n")
         running.process.send_signal(signal.SIGHUP)
-        time.sleep(1.0)
-        assert "were not changed: the policy `p.policy` does not check" in running.log
-        assert "no temporary files" in shell.refused("iput", "a.tmp", "third.tmp")
+        soon(lambda: "the policy was not changed: the policy `p.policy` does not check" in running.log)
+        assert "no temporary files" in shell.refused("iput", "a.tmp", "fourth.tmp")
     finally:
         assert running.stop() == 0

@@ -153,6 +153,25 @@ def test_a_collection_that_is_not_empty_needs_recursion(zone: Zone, rods, put) -
     assert not (zone.folder / "vault/home/rods/c").exists()
 
 
+def test_a_tree_goes_in_batches_and_what_is_refused_stays(zone: Zone, rods, put, monkeypatch) -> None:
+    monkeypatch.setattr("grid.namespace.moves.BATCH", 2)
+    zone.namespace.collections.create(rods, f"{HOME}/c")
+    for name in "abcde":
+        put(f"{HOME}/c/{name}", name.encode())
+    writing = zone.namespace.objects.open_for_writing(rods, f"{HOME}/c/b", WriteRequest())
+    with pytest.raises(Locked) as caught:
+        zone.namespace.moves.remove_collection(rods, f"{HOME}/c", recursive=True, force=True)
+    assert "4 data objects were removed, 1 were not" in caught.value.notes[0]
+    with zone.database.read() as tx:
+        assert tx.all("SELECT name FROM data_objects") == [("b",)]
+        removals = tx.all("SELECT subject FROM outbox WHERE event = 'object delete' ORDER BY subject")
+    assert [row[0] for row in removals] == [f"{HOME}/c/{name}" for name in "acde"]
+    assert sorted(file.name for file in (zone.folder / "vault/home/rods/c").iterdir()) == ["b"]
+    writing.abandon()
+    zone.namespace.moves.remove_collection(rods, f"{HOME}/c", recursive=True, force=True)
+    assert not (zone.folder / "vault/home/rods/c").exists()
+
+
 def test_inheritance_gives_the_parents_rights_at_creation_only(zone: Zone, rods, anna, put) -> None:
     space = zone.namespace
     space.collections.create(rods, f"{HOME}/c")
