@@ -201,8 +201,8 @@ def serve(folder: Path, settings: Settings) -> int:
     listener = listen(settings.host, settings.port)
     port = listener.getsockname()[1]
     (folder / "run").mkdir(exist_ok=True)
-    (folder / PORT_FILE).write_text(f"{port}\n")
-    (folder / "run/pid").write_text(f"{os.getpid()}\n")
+    _publish(folder / "run/pid", os.getpid())
+    _publish(folder / PORT_FILE, port)
 
     def run_worker() -> None:
         def work(zone: Zone) -> None:
@@ -245,6 +245,13 @@ def serve(folder: Path, settings: Settings) -> int:
         (folder / name).unlink(missing_ok=True)
     _log.info("zone %s is not served any more", settings.zone)
     return status
+
+
+def _publish(file: Path, number: int) -> None:
+    """Write a number for other processes; who sees the file sees the number."""
+    part = file.with_suffix(".part")
+    part.write_text(f"{number}\n")
+    part.replace(file)
 
 
 def _check_before_serving(folder: Path, settings: Settings) -> None:

@@ -1,6 +1,7 @@
 """Runs modules of python-irodsclient's own test suite and prints one JSON line a test; not a test itself."""
 
 import json
+import signal
 import sys
 import unittest
 
@@ -37,6 +38,8 @@ class Lines(unittest.TestResult):
 
 
 if __name__ == "__main__":
+    # a background job of a shell starts with SIGINT ignored, its children inherit that, and the suite sends SIGINT
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     result = Lines()
     suite = unittest.defaultTestLoader.loadTestsFromNames(sys.argv[2:])
     suite.run(result)
