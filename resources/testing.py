@@ -5,6 +5,7 @@ class TestDisk(DriverSuite):
         return DiskDriver.create(str(tmp_path / "vault"), 7)
 """
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 import pytest
@@ -21,11 +22,12 @@ def read_all(file: StoredFile) -> bytes:
     return bytes(buffer)
 
 
-class DriverSuite:
+class DriverSuite(ABC):
     """Behaviour of a driver, one sentence of the contract a test."""
 
+    @abstractmethod
     def make(self, tmp_path: Path) -> Driver:
-        raise NotImplementedError("say how to make the driver")
+        """A driver over nothing, made anew for each test."""
 
     @pytest.fixture
     def driver(self, tmp_path: Path) -> Driver:

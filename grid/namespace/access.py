@@ -14,7 +14,7 @@ from grid.catalog import objects as object_rows
 from grid.catalog import users as user_rows
 from grid.catalog.database import Transaction
 from grid.codes import Status
-from grid.errors import AccessDenied, InvalidArgument, NotFound
+from grid.errors import AccessDenied, InvalidArgument, NotFound, NotPrivileged
 from grid.model import ACCESS_BY_NAME, Access, Caller, User
 from grid.namespace.context import NamespaceContext, require_admin
 from grid.namespace.ports import Event
@@ -48,7 +48,7 @@ class AccessRights:
         if admin:
             try:
                 require_admin(caller)
-            except Exception as error:
+            except NotPrivileged as error:
                 raise AccessDenied(str(error)) from error
         if change.level in ("inherit", "noinherit"):
             self._set_inheritance(caller, text, change.level == "inherit", recursive=recursive, admin=admin)

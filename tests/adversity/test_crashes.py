@@ -161,11 +161,3 @@ def _referenced(folder: Path, name: str) -> bool:
 
     with sqlite3.connect(folder / "catalog.sqlite") as catalog:
         return bool(catalog.execute("SELECT 1 FROM replicas WHERE staged_as = ?", (name,)).fetchone())
-
-
-def test_the_steps_named_are_the_steps_reached() -> None:
-    import grid
-
-    source = "".join(p.read_text() for p in Path(grid.__file__).parent.rglob("*.py") if p.name != "steps.py")
-    for step in STEPS:
-        assert f'"{step}"' in source, step
