@@ -73,6 +73,8 @@ class Database:
         self._prepared: dict[str, str] = {}
         self._open: set[Any] = set()
         self._lock = threading.Lock()
+        # SQLite has one writer; its own waiting sleeps in steps of milliseconds, a lock wakes the next at once
+        self._writer = threading.Lock()
 
     @property
     def for_update(self) -> str:
@@ -170,8 +172,16 @@ class Database:
             with outer.savepoint(f"nested_{outer.depth}"):
                 yield outer
             return
+        if self.is_sqlite and not self._writer.acquire(timeout=BUSY_TIMEOUT_S):
+            raise CatalogBusy(f"the catalog did not become free within {BUSY_TIMEOUT_S:.0f} s")
+        try:
+            yield from self._write(relaxed=not durable)
+        finally:
+            if self.is_sqlite:
+                self._writer.release()
+
+    def _write(self, *, relaxed: bool) -> Iterator["Transaction"]:
         # SQLite's durability belongs to the connection, so relaxed transactions have one of their own
-        relaxed = not durable
         cursor = self._cursor("relaxed", "NORMAL") if relaxed and self.is_sqlite else self.cursor()
         try:
             cursor.execute("BEGIN IMMEDIATE" if self.is_sqlite else "BEGIN")

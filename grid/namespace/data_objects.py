@@ -506,7 +506,7 @@ class DataObjects:
                 {"object": {"size": size, "checksum": checksum, "resource": leaf.name}},
             )  # fmt: skip
             self._context.happened(tx, event, size=size, checksum=checksum)
-        self._finisher.settle()
+        self._finisher.place_soon()
         return new
 
 

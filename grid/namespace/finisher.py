@@ -42,6 +42,13 @@ class Finisher:
         self._accessed: dict[tuple[int, int], str] = {}
         self.last_error = ""
 
+    def place_soon(self) -> None:
+        """Say that a commit left a file in the staging area; many are placed together, a moment later.
+
+        Whoever reads it meanwhile finds it under its staged name.
+        """
+        self._wanted.set()
+
     def settle(self) -> None:
         """Do what the last commit left, now; with others' leftovers when several ask at once.
 
@@ -176,11 +183,10 @@ class Finisher:
             placed.setdefault(replica.resource_id, []).append((replica, place))
         for resource_id, entries in placed.items():
             self._context.storage.driver(tree.by_id[resource_id]).sync_places([place for _, place in entries])
-            for replica, _ in entries:
-                tx.run(
-                    "UPDATE replicas SET staged_as = '' WHERE data_id = :id AND number = :n AND staged_as = :s",
-                    {"id": replica.data_id, "n": replica.number, "s": replica.staged_as},
-                )
+            tx.run_many(
+                "UPDATE replicas SET staged_as = '' WHERE data_id = :id AND number = :n AND staged_as = :s",
+                [{"id": r.data_id, "n": r.number, "s": r.staged_as} for r, _ in entries],
+            )
         steps.reached("place.after")
         return len(staged) if placed else 0
 

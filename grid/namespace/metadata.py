@@ -121,7 +121,9 @@ class Metadata:
                 wanted = Access.DELETE_METADATA
         with self._context.database.read() as tx:
             entity_id, path = self._check(tx, caller, subject, wanted, admin)
-            held = [avu for _, avu in avus.of_entity(tx, entity_id)]
+            held: list[Avu] = []
+            if self._context.policy.concerns("metadata change", path):
+                held = [avu for _, avu in avus.of_entity(tx, entity_id)]
         for operation in operations:
             self._context.policy.before(self._event(caller, subject, entity_id, path, operation, held))
         with self._context.database.write() as tx:

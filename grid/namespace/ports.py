@@ -48,6 +48,9 @@ class PolicyHooks(Protocol):
     def after(self, tx: Transaction, event: Event) -> None:
         """Tell that an operation happened, inside its transaction; failing rules do not fail it."""
 
+    def concerns(self, event: str, path: str) -> bool:
+        """Whether any rule looks at this event at a path; facts that cost something are gathered only then."""
+
     def wants_digest(self, path: str) -> bool:
         """Whether a rule will ask for the digest of what is written at a path."""
 

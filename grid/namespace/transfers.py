@@ -286,7 +286,7 @@ class OpenForWriting:
             self.context.happened(tx, event, size=size, checksum=checksum)
         self.ended = True
         file.close()
-        self.finisher.settle()
+        self.finisher.place_soon()
 
     def _unchanged(self) -> None:
         with self.context.database.write(durable=False) as tx:

@@ -216,6 +216,13 @@ class PolicyEngine:
             decision = self._decision(event, "allowed", "", ", ".join(fired), "")
             journal.record_decision(tx, decision)
 
+    def concerns(self, event: str, path: str) -> bool:
+        return any(
+            rule.location.match(path) is not None
+            for phase in ("before", "after")
+            for rule in self._rules(phase, event)
+        )
+
     def wants_digest(self, path: str) -> bool:
         return any(
             rule.wants_digest and rule.location.match(path) is not None

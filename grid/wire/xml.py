@@ -20,6 +20,7 @@ from typing import Any
 
 from grid.wire.errors import LocalWireError, RemoteWireError
 from grid.wire.packing import MAX_ELEMENTS, Item, Kind, Scope, Struct, Value, plan
+from grid.wire.patterns import pattern_of
 
 _TOKEN = re.compile(r"<([A-Za-z_]\w*)>([^<]*)(?:(</\1>)|)|</([A-Za-z_]\w*)>")
 _WHOLE = re.compile(r"\s*+(?:<[A-Za-z_]\w*+>[^<]*+|</[A-Za-z_]\w*+>\s*+)*+\0?")
@@ -48,6 +49,10 @@ def unescape(text: str, *, apostrophe_bug: bool = False) -> str:
     if apostrophe_bug:
         return _ENTITY.sub(lambda m: "`" if m[1] == "apos" else _ENTITY_TEXT[m[1]], text)
     return _ENTITY.sub(lambda m: _ENTITY_TEXT[m[1]], text)
+
+
+def _unescape(text: str, apostrophe_bug: bool) -> str:
+    return unescape(text, apostrophe_bug=apostrophe_bug)
 
 
 def encode(struct_name: str, value: Struct, *, newlines: bool = True, apostrophe_bug: bool = False) -> bytes:
@@ -172,7 +177,18 @@ def decode(struct_name: str, data: bytes, *, apostrophe_bug: bool = False) -> di
     Raises:
         RemoteWireError: the bytes are not such an element.
     """
-    name, children = _parse(data.decode("utf-8", "surrogateescape"))
+    text = data.decode("utf-8", "surrogateescape")
+    pattern = pattern_of(struct_name, _unescape)
+    if pattern is not None:
+        value = pattern.read(text, apostrophe_bug=apostrophe_bug)
+        if value is not None:
+            return value
+    return decode_any_order(struct_name, text, apostrophe_bug=apostrophe_bug)
+
+
+def decode_any_order(struct_name: str, text: str, *, apostrophe_bug: bool = False) -> dict[str, Value]:
+    """Read one struct whose elements may come in any order or be missing; as `decode`, which tries the usual first."""
+    name, children = _parse(text)
     if name != struct_name:
         raise RemoteWireError(f"found `{name}` where `{struct_name}` was expected")
     return _struct(struct_name, children, None, apostrophe_bug)

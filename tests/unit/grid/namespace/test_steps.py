@@ -77,9 +77,11 @@ def test_an_operation_passes_its_steps(zone: Zone, rods, monkeypatch, name: str)
     zone.namespace.objects.put(rods, f"{HOME}/a", b"old", WriteRequest())
     zone.namespace.collections.create(rods, f"{HOME}/c")
     zone.namespace.objects.put(rods, f"{HOME}/c/f", b"old", WriteRequest())
+    zone.namespace.finisher.finish()
     passed: list[str] = []
     monkeypatch.setattr(steps, "reached", passed.append)
     monkeypatch.setattr(zone.database, "intercept", passed.append)
     operation, expected = OPERATIONS[name]
     operation(zone, rods)
+    zone.namespace.finisher.finish()
     assert set(passed) == expected
