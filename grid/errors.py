@@ -72,6 +72,10 @@ class Locked(GridError):
     retry = True
 
 
+class FactsChanged(Locked):
+    """What the policy's decision relied on changed before the operation began; trying again decides anew."""
+
+
 class NoGoodReplica(GridError):
     """No replica can serve the request."""
 

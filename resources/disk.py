@@ -342,8 +342,11 @@ class DiskDriver:
                         src_dir_fd=source_folder,
                         dst_dir_fd=target_folder,
                     )
+                    # the catalog forgets this work once it is done, so it has to be done for good
+                    os.fsync(target_folder)
+                    os.fsync(source_folder)
             except FileNotFoundError:
-                return
+                os.fsync(target_folder)  # whoever renamed it may have died before syncing
 
     def unlink(self, place: VaultPath) -> None:
         try:

@@ -198,7 +198,7 @@ class Driver(Protocol):
         """
 
     def move(self, source: VaultPath, target: VaultPath) -> None:
-        """Rename a file or a whole folder; when the source is gone, it was done already.
+        """Rename a file or a whole folder, for good when this returns; without a source it was done already.
 
         Raises:
             PlaceTaken: something else is at the target.

@@ -120,7 +120,12 @@ class NamespaceContext:
             raise LeaseLost("this server process lost its lease; open the data object again")
 
     def happened(self, tx: Transaction, event: Event, **details: object) -> None:
-        """Record an event and let its `after` rules run, inside the operation's transaction."""
+        """Record an event and let its `after` rules run, inside the operation's transaction.
+
+        Raises:
+            FactsChanged: the decision relied on something that is different now.
+        """
+        self.policy.confirm(tx, event)
         journal.record_event(
             tx, event.name, event.subject_id, event.path, event.caller.user.full_name, dict(details)
         )

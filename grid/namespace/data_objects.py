@@ -13,6 +13,7 @@ from grid.errors import (
     CatalogBusy,
     CatalogUnavailable,
     ChecksumMismatch,
+    FactsChanged,
     InvalidArgument,
     Locked,
     NotFound,
@@ -213,7 +214,7 @@ class DataObjects:
                 if found is None:
                     return self._open_new(caller, path, request)
                 return self._open_existing(caller, path, found, request)
-            except _Changed:
+            except (_Changed, FactsChanged):
                 if attempt == 2:
                     raise Locked(f"`{paths.printable(path)}` is being changed by others") from None
         raise AssertionError("unreachable")
@@ -254,7 +255,7 @@ class DataObjects:
             raise _Changed
         return parent
 
-    def _decide_new(self, caller: Caller, path: str, request: WriteRequest) -> tuple[Tree, Resource]:
+    def _decide_new(self, caller: Caller, path: str, request: WriteRequest) -> tuple[Tree, Resource, Event]:
         """Rights, policy and the leaf resource of a new object; outside any transaction."""
         with self._context.database.read() as tx:
             self._check_new(tx, caller, path, request.admin)
@@ -275,7 +276,7 @@ class DataObjects:
         chosen = tree.root_named(str(event.settable["replica.resource"]))
         leaf = tree.leaf_for_writing(chosen, request.size_bytes)
         self._context.storage.driver(leaf)
-        return tree, leaf
+        return tree, leaf, event
 
     def insert_new(
         self, tx: Transaction, caller: Caller, path: str, request: WriteRequest, replica: Replica
@@ -304,9 +305,10 @@ class DataObjects:
         if not request.create:
             with self._context.database.read() as tx:
                 raise self._context.no_data_object(tx, path)
-        tree, leaf = self._decide_new(caller, path, request)
+        tree, leaf, event = self._decide_new(caller, path, request)
         steps.reached("register.before")
         with self._context.database.write(durable=False) as tx:
+            self._context.policy.confirm(tx, event)
             replica = _new_replica(leaf, request, tx.timestamp, ReplicaStatus.INTERMEDIATE)
             new = self.insert_new(tx, caller, path, request, replica)
             entry = new_entry(new.id, 0, self._context.lease_id, is_new=True, previous={})
@@ -339,11 +341,12 @@ class DataObjects:
         replica = self._replica_to_write(tree, found, request)
         if replica is None:
             return self._open_further(caller, path, found, tree, request)
-        facts = object_facts(found, tree)
-        self._context.policy.before(Event("object", "write", caller, path, found.id, {"object": facts}))
+        event = Event("object", "write", caller, path, found.id, {"object": object_facts(found, tree)})
+        self._context.policy.before(event)
         leaf = tree.by_id[replica.resource_id]
         self._context.storage.driver(leaf)
         with self._context.database.write(durable=False) as tx:
+            self._context.policy.confirm(tx, event)
             current = self._claim(tx, found)
             previous = {r.number: int(r.status) for r in current.replicas}
             entry = new_entry(
@@ -371,6 +374,8 @@ class DataObjects:
         current = object_rows.by_id_or_none(tx, found.id)
         if current is None or current.path != found.path:
             raise _Changed
+        if entry is None and _decided_by(current) != _decided_by(found):
+            raise _Changed  # the policy judged another state of the object
         return current
 
     def _open_further(
@@ -378,10 +383,11 @@ class DataObjects:
     ) -> OpenForWriting:
         """Write a new replica of an existing object on a resource that has none; the others become stale."""
         leaf = tree.leaf_for_writing(tree.root_named(request.resource_name), request.size_bytes)
-        facts = object_facts(found, tree)
-        self._context.policy.before(Event("object", "write", caller, path, found.id, {"object": facts}))
+        event = Event("object", "write", caller, path, found.id, {"object": object_facts(found, tree)})
+        self._context.policy.before(event)
         self._context.storage.driver(leaf)
         with self._context.database.write(durable=False) as tx:
+            self._context.policy.confirm(tx, event)
             current = self._claim(tx, found)
             number = max(r.number for r in current.replicas) + 1
             previous = {r.number: int(r.status) for r in current.replicas}
@@ -429,8 +435,18 @@ class DataObjects:
             As `open_for_writing`; and ChecksumMismatch, after which nothing has changed.
         """
         path = self._context.path(text).text
+        for _ in range(2):
+            try:
+                return self._put_new(caller, path, data, request)
+            except FactsChanged:
+                continue
+        return self._put_new(caller, path, data, request)
+
+    def _put_new(
+        self, caller: Caller, path: str, data: bytes | memoryview, request: WriteRequest
+    ) -> DataObject:
         try:
-            _, leaf = self._decide_new(caller, path, request)
+            _, leaf, event = self._decide_new(caller, path, request)
         except _Changed:
             return self._put_over(caller, path, data, request)
         checksum = ""
@@ -458,7 +474,7 @@ class DataObjects:
                 raise
             file.close()
         try:
-            return self._register_put(caller, path, request, leaf, name, len(data), checksum)
+            return self._register_put(event, request, leaf, name, len(data), checksum)
         except _Changed:
             with storage_errors():
                 driver.unlink_staged(name)
@@ -485,16 +501,17 @@ class DataObjects:
 
     def _register_put(
         self,
-        caller: Caller,
-        path: str,
+        decided: Event,
         request: WriteRequest,
         leaf: Resource,
         name: str,
         size: int,
         checksum: str,
     ) -> DataObject:
+        caller, path = decided.caller, decided.path
         with self._context.database.write() as tx:
             self._context.fence(tx)
+            self._context.policy.confirm(tx, decided)
             replica = replace(
                 _new_replica(leaf, request, tx.timestamp, ReplicaStatus.GOOD),
                 staged_as=name, size_bytes=size, checksum=checksum,
@@ -515,6 +532,12 @@ class _Changed(Locked):
 
     def __init__(self) -> None:
         super().__init__("the data object is being changed by others")
+
+
+def _decided_by(found: DataObject) -> tuple[object, ...]:
+    """What a decision about an existing object may have relied on."""
+    replicas = tuple((r.number, r.resource_id, r.size_bytes, r.status, r.checksum) for r in found.replicas)
+    return found.owner_name, found.acl_id, replicas
 
 
 def _new_replica(leaf: Resource, request: WriteRequest, now: str, status: ReplicaStatus) -> Replica:

@@ -8,6 +8,15 @@ from grid.model import Caller, Resource
 from resources import Driver
 
 
+@dataclass(frozen=True, slots=True)
+class ReliedFact:
+    """Something that a decision looked up: `kind` is `metadata` or `members`, `key` what was asked for."""
+
+    kind: str
+    key: tuple[int | str, ...]
+    value: object
+
+
 @dataclass(slots=True)
 class Event:
     """Something that is about to happen, or has happened, to the zone.
@@ -19,6 +28,7 @@ class Event:
         subject_id: the catalog id, 0 when there is none yet.
         facts: what rules may read, by entity: `{"object": {"size": 4096}}`.
         settable: what `before` rules may set, and its value: `{"replica.resource": "disk1"}`.
+        relied_on: what the decision looked up, noted by `before` and looked at again by `confirm`.
     """
 
     noun: str
@@ -28,6 +38,7 @@ class Event:
     subject_id: int = 0
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
     settable: dict[str, Any] = field(default_factory=dict)
+    relied_on: list[ReliedFact] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -43,6 +54,13 @@ class PolicyHooks(Protocol):
         Raises:
             PolicyDenied: a rule refused.
             RuleBroken: a rule could not decide.
+        """
+
+    def confirm(self, tx: Transaction, event: Event) -> None:
+        """Look again, inside the operation's transaction, at what the decision relied on.
+
+        Raises:
+            FactsChanged: some of it is different now.
         """
 
     def after(self, tx: Transaction, event: Event) -> None:

@@ -11,7 +11,7 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -20,9 +20,9 @@ from grid.catalog import avus, jobs, journal
 from grid.catalog import users as user_rows
 from grid.catalog.database import Database, Transaction
 from grid.catalog.journal import Decision
-from grid.errors import ConfigurationError, GridError, PolicyDenied, RuleBroken
+from grid.errors import ConfigurationError, FactsChanged, GridError, PolicyDenied, RuleBroken
 from grid.model import Avu, Caller
-from grid.namespace.ports import Event
+from grid.namespace.ports import Event, ReliedFact
 from microservices import declarations
 from rules import (
     CompiledPolicy,
@@ -177,7 +177,7 @@ class PolicyEngine:
             at = rule.location.match(event.path)
             if at is None:
                 continue
-            frame = self._frame(rule.id, event, at, _FactReader(self._database))
+            frame = self._frame(rule.id, event, at, _FactReader(self._database, event.relied_on))
             frame.settable = event.settable
             try:
                 if rule.applies(frame):
@@ -193,6 +193,15 @@ class PolicyEngine:
                 broken = RuleBroken(f"a rule could not decide, so the operation is refused: {failure}")
                 broken.notes.append(f"code {code}, rule {rule.id}, decision {decision_id}")
                 raise broken from failure
+
+    def confirm(self, tx: Transaction, event: Event) -> None:
+        """See `PolicyHooks`."""
+        for fact in event.relied_on:
+            if _LOOK_UPS[fact.kind](tx, *fact.key) != fact.value:
+                raise FactsChanged(
+                    f"the {fact.kind} that the policy looked at changed meanwhile; try again: `{event.path}`"
+                )
+        event.relied_on.clear()
 
     def after(self, tx: Transaction, event: Event) -> None:
         """Run the `after` rules inside the operation's transaction; see `PolicyHooks`."""
@@ -291,19 +300,30 @@ class PolicyEngine:
 
 
 class _FactReader:
-    """Answers the guards of `before` rules."""
+    """Answers the guards of `before` rules and notes what it said."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, relied_on: list[ReliedFact]) -> None:
         self._database = database
+        self._relied_on = relied_on
+
+    def _look(self, kind: str, *key: int | str) -> Any:
+        with self._database.read() as tx:
+            value = _LOOK_UPS[kind](tx, *key)
+        self._relied_on.append(ReliedFact(kind, key, value))
+        return value
 
     def metadata(self, subject: Subject, attribute: str) -> str | None:
-        with self._database.read() as tx:
-            values = avus.values_of(tx, subject.id, attribute)
-        return values[0] if values else None
+        found: str | None = self._look("metadata", subject.id, attribute)
+        return found
 
     def members(self, group: str) -> frozenset[str]:
-        with self._database.read() as tx:
-            return _members(tx, group)
+        found: frozenset[str] = self._look("members", group)
+        return found
+
+
+def _first_value(tx: Transaction, entity_id: int, attribute: str) -> str | None:
+    values = avus.values_of(tx, entity_id, attribute)
+    return values[0] if values else None
 
 
 def _members(tx: Transaction, group: str) -> frozenset[str]:
@@ -311,6 +331,9 @@ def _members(tx: Transaction, group: str) -> frozenset[str]:
     if row is None:
         return frozenset()
     return frozenset(user.name for user in user_rows.members(tx, row[0]))
+
+
+_LOOK_UPS: Final[dict[str, Callable[..., Any]]] = {"metadata": _first_value, "members": _members}
 
 
 class _RuleWriter:
@@ -323,8 +346,7 @@ class _RuleWriter:
         self._rule = rule
 
     def metadata(self, subject: Subject, attribute: str) -> str | None:
-        values = avus.values_of(self._tx, subject.id, attribute)
-        return values[0] if values else None
+        return _first_value(self._tx, subject.id, attribute)
 
     def members(self, group: str) -> frozenset[str]:
         return _members(self._tx, group)

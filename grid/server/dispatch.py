@@ -12,6 +12,7 @@ from typing import Final
 from grid.codes import APIS, Api, Status
 from grid.config import Settings
 from grid.errors import (
+    FactsChanged,
     GridError,
     InvalidArgument,
     NotAuthenticated,
@@ -23,13 +24,14 @@ from grid.errors import (
 from grid.paths import InvalidPath
 from grid.server.connection import Connection
 from grid.server.exchange import FilePart, Reply, Request, Services
-from grid.server.handlers import HANDLERS
+from grid.server.handlers import HANDLERS, Handler
 from grid.server.handlers.session import privilege_of
 from grid.wire.errors import LocalWireError, WireError
 from grid.wire.framing import frame
 from grid.wire.session import ApiRequest
 
 REFRESH_S: Final = 1.0
+DECISIONS: Final = 3
 _SENTENCE_BYTES: Final = 1000
 
 _log = logging.getLogger("beamgrid.request")
@@ -66,7 +68,7 @@ class Dispatcher:
             else:
                 request = self._request(connection, api, event, request_id, inline)
                 try:
-                    reply = handler(request)
+                    reply = _decided(handler, request)
                 finally:
                     remaining = request.stream_bytes
         except (PeerGone, SlowPeer):
@@ -160,6 +162,18 @@ class Dispatcher:
             logging.INFO if reply.status < 0 and reply.status != Status.CAT_NO_ROWS_FOUND else logging.DEBUG
         )
         _log.log(level, reply.errors[0][1] if reply.errors else "served", extra=facts)
+
+
+def _decided(handler: Handler, request: Request) -> Reply:
+    """The handler's reply; begun again when what the policy looked at changed before the operation began."""
+    whole = request.stream_bytes
+    for _ in range(DECISIONS - 1):
+        try:
+            return handler(request)
+        except FactsChanged:
+            if request.stream_bytes != whole:
+                raise  # its bytes are spent; the client has to send them again
+    return handler(request)
 
 
 def _no_privilege(api: Api, *, known: bool) -> GridError:

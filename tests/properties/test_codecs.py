@@ -116,11 +116,17 @@ def answer(decode, name: str, written: object) -> object:
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_messages_that_were_tampered_with_mean_the_same_to_both_readers(data: st.DataObject) -> None:
-    name = data.draw(st.sampled_from(["GenQueryInp_PI", "DataObjInp_PI", "ModAVUMetadataInp_PI", "DataObjCopyInp_PI"]))
+    name = data.draw(
+        st.sampled_from(["GenQueryInp_PI", "DataObjInp_PI", "ModAVUMetadataInp_PI", "DataObjCopyInp_PI"])
+    )
     text = xml.encode(name, data.draw(structs(name)), newlines=data.draw(st.booleans())).decode()
     start = data.draw(st.integers(0, len(text)))
     end = data.draw(st.integers(start, min(len(text), start + 30)))
-    text = text[:start] + data.draw(st.sampled_from(["", "9", "99999999999", "-", " ", "<", "\0", "&lt;", "a" * 300])) + text[end:]
+    text = (
+        text[:start]
+        + data.draw(st.sampled_from(["", "9", "99999999999", "-", " ", "<", "\0", "&lt;", "a" * 300]))
+        + text[end:]
+    )
     assert answer(xml.decode, name, text.encode()) == answer(xml.decode_any_order, name, text)
 
 

@@ -155,3 +155,47 @@ def test_a_broken_policy_changes_nothing(ruled: Zone) -> None:
     ruled.namespace.users.change_members(rods, "daq", "remove", "rods")
     with pytest.raises(PolicyDenied):
         put(ruled)
+
+
+def test_a_decision_is_taken_again_when_what_it_looked_at_changed(ruled: Zone, monkeypatch) -> None:
+    rods = ruled.namespace.users.caller("rods", "tempZone")
+    judge = ruled.policy.before
+    judged: list[str] = []
+
+    def before(event) -> None:
+        judge(event)
+        judged.append(event.name)
+        if len(judged) == 1:
+            ruled.namespace.users.change_members(rods, "daq", "remove", "rods")
+
+    monkeypatch.setattr(ruled.policy, "before", before)
+    with pytest.raises(PolicyDenied, match="written by the service"):
+        put(ruled)
+    assert judged[0] == "object create"
+    with ruled.database.read() as tx:
+        assert tx.value("SELECT count(*) FROM data_objects") == 0
+
+
+def test_an_object_that_changed_after_the_decision_is_judged_again(zone: Zone, monkeypatch) -> None:
+    (zone.folder / "p.policy").write_text(
+        'policy t.sizes version 1\nlocation here = "/tempZone/home/rods/**"\n'
+        'rule "small only" before object write at here when object.size > 3 { refuse "too large" code LARGE }\n'
+    )
+    zone.policy.load_file(zone.folder, "p.policy")
+    zone.policy.refresh()
+    rods = zone.namespace.users.caller("rods", "tempZone")
+    path = "/tempZone/home/rods/a"
+    zone.namespace.objects.put(rods, path, b"old", WriteRequest())
+    judge = zone.policy.before
+    judged: list[str] = []
+
+    def before(event) -> None:
+        judge(event)
+        judged.append(event.name)
+        if judged == ["object write"]:
+            zone.namespace.objects.put(rods, path, b"grown", WriteRequest())
+
+    monkeypatch.setattr(zone.policy, "before", before)
+    with pytest.raises(PolicyDenied, match="too large"):
+        zone.namespace.objects.put(rods, path, b"x", WriteRequest())
+    assert judged.count("object write") == 2  # mine and the other's; my second one was refused
