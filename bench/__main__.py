@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from bench import rows, server
+from bench.postgres import own_postgres
 from bench.server import Target
 
 ALTERNATIONS = 5
@@ -26,7 +27,11 @@ def main() -> None:
     parser.add_argument("--user", default="rods")
     parser.add_argument("--password", default="rods")
     parser.add_argument("--zone", default="tempZone")
-    parser.add_argument("--catalog", default="", help="our server's catalog, an SQLAlchemy URL (SQLite)")
+    parser.add_argument(
+        "--postgres",
+        action="store_true",
+        help="our server's catalog on a PostgreSQL of its own, whose CPU counts",
+    )
     parser.add_argument("--objects", type=int, default=1_000_000, help="size of the grown zone")
     parser.add_argument("--size-mib", type=int, default=1024, help="size of the streamed object")
     given = parser.parse_args()
@@ -36,21 +41,18 @@ def main() -> None:
         return Target(host, int(port), given.user, given.password, given.zone)
 
     with contextlib.ExitStack() as stack:
-        ours = (
-            elsewhere(given.target)
-            if given.target
-            else stack.enter_context(server.own(catalog=given.catalog))
-        )
+        database = stack.enter_context(own_postgres()) if given.postgres else None
+        ours = elsewhere(given.target) if given.target else stack.enter_context(server.own(database=database))
         other = elsewhere(given.other) if given.other else None
         if given.name in (None, "rows"):
-            compare_rows(ours, other)
+            compare_rows(ours, other, on_postgres=given.postgres)
         if given.name in (None, "stream"):
             stream(ours, other, given.size_mib << 20)
-        if given.name in (None, "growth") and ours.folder is not None:
+        if given.name in (None, "growth") and ours.folder is not None and database is None:
             growth(ours, given.objects)
 
 
-def compare_rows(ours: Target, other: Target | None) -> None:
+def compare_rows(ours: Target, other: Target | None, *, on_postgres: bool) -> None:
     print(f"{'work':<36}{'per s':>9}{'CPU ms':>9}{'limit':>7}{'ratio':>9}")
     for row in rows.ROWS:
         rates: dict[int, list[float]] = {0: [], 1: []}
@@ -65,7 +67,8 @@ def compare_rows(ours: Target, other: Target | None) -> None:
                     cpu.append((target.cpu_s() - before) / count * 1000)
         rate = statistics.median(rates[0])
         used = f"{statistics.median(cpu):.2f}" if cpu else "-"
-        limit = f"{row.limit_ms}" if row.limit_ms else "-"
+        allowed = row.postgres_limit_ms or row.limit_ms if on_postgres else row.limit_ms
+        limit = f"{allowed}" if allowed else "-"
         ratio = f"{rate / statistics.median(rates[1]):.1f} x" if rates[1] else "-"
         print(f"{row.name:<36}{rate:>9.0f}{used:>9}{limit:>7}{ratio:>9}", flush=True)
 

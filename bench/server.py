@@ -15,6 +15,7 @@ from pathlib import Path
 
 from irods.session import iRODSSession
 
+from bench.postgres import Postgres
 from grid.wire import auth, native, xml
 from grid.wire.framing import Limits, frame, parse_header
 
@@ -32,6 +33,7 @@ class Target:
     zone: str
     pid: int = 0
     folder: Path | None = None
+    database: Postgres | None = None
 
     def session(self) -> iRODSSession:
         return iRODSSession(
@@ -51,12 +53,13 @@ class Target:
                 for task in Path(f"/proc/{pid}/task").iterdir():
                     if task.name != pid:
                         total += int((task / "schedstat").read_text().split()[0]) / 1e9
-        return total
+        return total + (self.database.cpu_s() if self.database else 0.0)
 
 
 @contextlib.contextmanager
-def own(workers: int = 1, catalog: str = "") -> Iterator[Target]:
-    """A fresh zone of our own in a scratch folder."""
+def own(workers: int = 1, database: Postgres | None = None) -> Iterator[Target]:
+    """A fresh zone of our own in a scratch folder, on SQLite or in a new database of a PostgreSQL server."""
+    catalog = database.new_database(f"bench{time.time_ns()}") if database else ""
     folder = Path(tempfile.mkdtemp(prefix="beamgrid-bench-"))
     password = folder / "password"
     password.write_text("rods")
@@ -75,7 +78,9 @@ def own(workers: int = 1, catalog: str = "") -> Iterator[Target]:
                 raise SystemExit((folder / "log").read_text())
             time.sleep(0.05)
         time.sleep(1.0)
-        yield Target("127.0.0.1", int(port.read_text()), "rods", "rods", "bench", server.pid, folder / "zone")
+        yield Target(
+            "127.0.0.1", int(port.read_text()), "rods", "rods", "bench", server.pid, folder / "zone", database
+        )
     finally:
         server.terminate()
         server.wait(timeout=30)

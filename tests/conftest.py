@@ -1,7 +1,6 @@
 """Fixtures: real zones served by real processes, on SQLite and on PostgreSQL of the tests' own."""
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.postgres import Postgres, binaries, own_postgres
 from grid import app, config
 from grid.app import Zone
 
@@ -109,55 +109,20 @@ def serve(folder: Path, *, env: dict[str, str] | None = None, workers: int = 1) 
 # -- PostgreSQL of our own ---------------------------------------------------------------------------------------
 
 
-def postgres_binaries() -> Path | None:
-    for folder in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True):
-        if (folder / "initdb").exists():
-            return folder
-    found = shutil.which("initdb")
-    return Path(found).parent if found else None
-
-
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a PostgreSQL server that the tests started; each use makes a database of its own."""
-    binaries = postgres_binaries()
-    if binaries is None:
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server that the tests started; each use makes a database of its own."""
+    if binaries() is None:
         pytest.skip("no PostgreSQL server is installed (sudo apt-get install postgresql)")
-    folder = Path("/tmp") / f"bg-pg-{os.getpid()}"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o755)
-    account: dict[str, object] = {}
-    if os.geteuid() == 0:  # PostgreSQL refuses root
-        account = {"user": "nobody", "group": "nogroup", "extra_groups": []}
-        shutil.chown(folder, "nobody", "nogroup")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    data = folder / "data"
-    run = {"check": True, "capture_output": True, "cwd": str(folder), **account}
-    subprocess.run(
-        [str(binaries / "initdb"), "-D", str(data), "-U", "tests", "-A", "trust", "-E", "UTF8"], **run
-    )  # type: ignore[call-overload]
-    options = f"-c listen_addresses=127.0.0.1 -p {port} -k {folder} -c max_connections=200"
-    subprocess.run(
-        [str(binaries / "pg_ctl"), "-D", str(data), "-w", "-l", str(folder / "log"), "-o", options, "start"],
-        **run,
-    )  # type: ignore[call-overload]
-    yield f"postgresql+psycopg://tests@127.0.0.1:{port}"
-    subprocess.run([str(binaries / "pg_ctl"), "-D", str(data), "-m", "immediate", "stop"], **run)  # type: ignore[call-overload]
-    shutil.rmtree(folder, ignore_errors=True)
+    with own_postgres() as running:
+        yield running
 
 
 _databases = iter(range(1, 100_000))
 
 
-def new_database(address: str) -> str:
-    import psycopg
-
-    name = f"t{os.getpid()}_{next(_databases)}"
-    with psycopg.connect(f"{address.replace('+psycopg', '')}/postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    return f"{address}/{name}"
+def new_database(server: Postgres) -> str:
+    return server.new_database(f"t{os.getpid()}_{next(_databases)}")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

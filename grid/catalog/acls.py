@@ -19,6 +19,7 @@ class AclStore:
 
     def __init__(self) -> None:
         self._entries: dict[int, dict[int, int]] = {}
+        self._ids: dict[str, int] = {}
         self._lock = threading.Lock()
 
     def entries(self, tx: Transaction, acl_id: int) -> Mapping[int, int]:
@@ -40,10 +41,24 @@ class AclStore:
         entries = self.entries(tx, acl_id)
         return max((entries.get(principal, 0) for principal in principals), default=0)
 
+    def find_or_none(self, tx: Transaction, wanted: Mapping[int, int]) -> int | None:
+        """The id of the set with exactly these entries, if it is in the catalog; outside write transactions only."""
+        text = _text(wanted)
+        known = self._ids.get(text)
+        if known is None:
+            found = tx.value("SELECT id FROM acls WHERE fingerprint = :f", {"f": _fingerprint(text)})
+            if found is None:
+                return None
+            known = int(found)
+            with self._lock:
+                if len(self._ids) >= _REMEMBERED:
+                    self._ids.clear()
+                self._ids[text] = known
+        return known
+
     def find_or_make(self, tx: Transaction, wanted: Mapping[int, int]) -> int:
         """The id of the set with exactly these entries."""
-        text = ",".join(f"{user}:{level}" for user, level in sorted(wanted.items()))
-        fingerprint = hashlib.sha256(text.encode()).hexdigest()
+        fingerprint = _fingerprint(_text(wanted))
         known = tx.value("SELECT id FROM acls WHERE fingerprint = :f", {"f": fingerprint})
         if known is not None:
             return int(known)
@@ -68,6 +83,14 @@ class AclStore:
         else:
             entries[user_id] = level
         return self.find_or_make(tx, entries)
+
+
+def _text(wanted: Mapping[int, int]) -> str:
+    return ",".join(f"{user}:{level}" for user, level in sorted(wanted.items()))
+
+
+def _fingerprint(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def visible_to(alias: str) -> str:

@@ -6,7 +6,7 @@ given back by whoever finds it.
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +28,10 @@ class OpenWrite:
     is_new: bool
     previous: str
     opened_at: float
+
+    def of(self, data_id: int) -> "OpenWrite":
+        """The same for an object whose id is known only now."""
+        return replace(self, data_id=data_id)
 
 
 def boot_id() -> str:

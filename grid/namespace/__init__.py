@@ -13,7 +13,8 @@ from grid.namespace.administration import Administration, Vaults
 from grid.namespace.checksums import ChecksumRequest, Checksums
 from grid.namespace.collections import Collections
 from grid.namespace.context import NamespaceContext
-from grid.namespace.data_objects import DataObjects, ObjectStat, WriteRequest
+from grid.namespace.creation import WriteRequest
+from grid.namespace.data_objects import DataObjects, ObjectStat
 from grid.namespace.finisher import Finisher
 from grid.namespace.metadata import Metadata, MetadataOperation, Subject
 from grid.namespace.moves import Moves
@@ -54,7 +55,7 @@ def build(context: NamespaceContext, vaults: Vaults) -> Namespace:
         collections=Collections(context),
         replicas=Replicas(context, finisher, objects),
         checksums=Checksums(context),
-        records=ReplicaRecords(context, objects),
+        records=ReplicaRecords(context),
         metadata=Metadata(context),
         access=AccessRights(context),
         users=Users(context),

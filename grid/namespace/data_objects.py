@@ -18,48 +18,15 @@ from grid.errors import (
     Locked,
     NotFound,
 )
-from grid.model import Access, Caller, Collection, DataObject, Replica, ReplicaStatus, Resource
+from grid.model import Access, Caller, DataObject, Replica, ReplicaStatus
 from grid.namespace import steps
 from grid.namespace.context import NamespaceContext
+from grid.namespace.creation import DecidedObject, NewObjects, ObjectChanged, WriteRequest, new_replica
 from grid.namespace.digests import DigestTap, of_bytes, scheme_of
 from grid.namespace.finisher import Finisher, undo_open
 from grid.namespace.ports import Event
 from grid.namespace.storage import Tree, storage_errors
 from grid.namespace.transfers import OpenForReading, OpenForWriting, new_entry, new_name
-
-
-@dataclass(frozen=True, slots=True)
-class WriteRequest:
-    """How a data object is to be opened for writing.
-
-    Attributes:
-        create: make it when it is not there.
-        exclusive: it must not be there (601 and puts without force).
-        truncate: its content starts empty.
-        resource_name: where a new replica goes, or which replica is meant; empty for the zone's default.
-        size_bytes: how much will come, -1 when nobody knows.
-        checksum: the client's own checksum, to be compared.
-        register_checksum: compute one and keep it.
-        token: that of the first opener, for a parallel stream.
-        whole: a put of everything, which never makes a further replica of an existing object.
-    """
-
-    create: bool = True
-    exclusive: bool = False
-    truncate: bool = True
-    append: bool = False
-    readable: bool = False
-    resource_name: str = ""
-    default_resource_name: str = ""
-    replica_number: int | None = None
-    size_bytes: int = -1
-    data_type: str = "generic"
-    mode: str = ""
-    checksum: str = ""
-    register_checksum: bool = False
-    token: str = ""
-    admin: bool = False
-    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +50,7 @@ class DataObjects:
     def __init__(self, context: NamespaceContext, finisher: Finisher) -> None:
         self._context = context
         self._finisher = finisher
+        self._new = NewObjects(context)
 
     # -- looking ---------------------------------------------------------------------------------------------
 
@@ -214,7 +182,7 @@ class DataObjects:
                 if found is None:
                     return self._open_new(caller, path, request)
                 return self._open_existing(caller, path, found, request)
-            except (_Changed, FactsChanged):
+            except (ObjectChanged, FactsChanged):
                 if attempt == 2:
                     raise Locked(f"`{paths.printable(path)}` is being changed by others") from None
         raise AssertionError("unreachable")
@@ -236,87 +204,22 @@ class DataObjects:
             tree.hierarchy(replica.resource_id), entry, owner=False, truncate=entry.is_new,
         )  # fmt: skip
 
-    def _check_new(self, tx: Transaction, caller: Caller, path: str, admin: bool) -> Collection:
-        """The collection a new object goes into, once everything about it is right."""
-        collection, name = paths.split(path)
-        room = collection_rows.room_for(tx, collection, name, path)
-        if room is None:
-            raise NotFound(
-                f"there is no collection `{paths.printable(collection)}`",
-                status=Status.CAT_UNKNOWN_COLLECTION,
-            )
-        parent, is_collection, is_object = room
-        self._context.require(tx, parent.acl_id, caller, Access.WRITE, parent.path, admin)
-        if is_collection:
-            raise AlreadyExists(
-                f"`{paths.printable(path)}` is a collection", status=Status.CAT_NAME_EXISTS_AS_COLLECTION
-            )
-        if is_object:
-            raise _Changed
-        return parent
-
-    def _decide_new(self, caller: Caller, path: str, request: WriteRequest) -> tuple[Tree, Resource, Event]:
-        """Rights, policy and the leaf resource of a new object; outside any transaction."""
-        with self._context.database.read() as tx:
-            self._check_new(tx, caller, path, request.admin)
-            tree = self._context.storage.tree(tx)
-        wanted = (
-            request.resource_name or request.default_resource_name or self._context.storage.default_resource
-        )
-        event = Event(
-            "object",
-            "create",
-            caller,
-            path,
-            0,
-            {"object": {"path": path, "expected_size": max(request.size_bytes, 0), "closed": False}},
-            {"replica.resource": wanted},
-        )
-        self._context.policy.before(event)
-        chosen = tree.root_named(str(event.settable["replica.resource"]))
-        leaf = tree.leaf_for_writing(chosen, request.size_bytes)
-        self._context.storage.driver(leaf)
-        return tree, leaf, event
-
-    def insert_new(
-        self, tx: Transaction, caller: Caller, path: str, request: WriteRequest, replica: Replica
-    ) -> DataObject:
-        """Register a new object with its first replica, inside the caller's transaction."""
-        parent = self._check_new(tx, caller, path, request.admin)
-        data_id = tx.new_id()
-        acl = {caller.user.id: int(Access.OWN)}
-        if parent.inherit:
-            acl = dict(self._context.acls.entries(tx, parent.acl_id)) | acl
-        acl_id = self._context.acls.find_or_make(tx, acl)
-        new = DataObject(
-            data_id,
-            parent.id,
-            path,
-            caller.user.name,
-            caller.user.zone,
-            acl_id,
-            (replace(replica, data_id=data_id),),
-        )
-        object_rows.insert_object(tx, new)
-        object_rows.insert_replica(tx, new.replicas[0])
-        return new
-
     def _open_new(self, caller: Caller, path: str, request: WriteRequest) -> OpenForWriting:
         if not request.create:
             with self._context.database.read() as tx:
                 raise self._context.no_data_object(tx, path)
-        tree, leaf, event = self._decide_new(caller, path, request)
+        decided = self._new.decide(caller, path, request)
+        leaf = decided.leaf
+        entry = new_entry(0, 0, self._context.lease_id, is_new=True, previous={})
         steps.reached("register.before")
         with self._context.database.write(durable=False) as tx:
-            self._context.policy.confirm(tx, event)
-            replica = _new_replica(leaf, request, tx.timestamp, ReplicaStatus.INTERMEDIATE)
-            new = self.insert_new(tx, caller, path, request, replica)
-            entry = new_entry(new.id, 0, self._context.lease_id, is_new=True, previous={})
-            leases.insert_open(tx, entry)
+            self._context.policy.confirm(tx, decided.event)
+            replica = new_replica(leaf, request, tx.timestamp, ReplicaStatus.INTERMEDIATE)
+            new = self._new.open(tx, decided.room, caller, replica, entry)
         steps.reached("register.after")
         return OpenForWriting(
-            self._context, self._finisher, caller, path, new, new.replicas[0], leaf, tree.hierarchy(leaf.id), entry,
-            owner=True, truncate=True, tap=self._tap(path, request), append=request.append,
+            self._context, self._finisher, caller, path, new, new.replicas[0], leaf,
+            decided.tree.hierarchy(leaf.id), entry.of(new.id), owner=True, truncate=True, tap=self._tap(path, request), append=request.append,
             checksum_wanted=request.register_checksum, expected_checksum=request.checksum,
         )  # fmt: skip
 
@@ -365,7 +268,7 @@ class DataObjects:
     def _claim(self, tx: Transaction, found: DataObject) -> DataObject:
         """Lock an object for this writer; a write whose process is gone is undone first."""
         if not object_rows.lock(tx, found.id):
-            raise _Changed
+            raise ObjectChanged
         entry = leases.open_of_object(tx, found.id)
         if entry is not None:
             if not leases.lease_is_void(tx, entry.lease_id):
@@ -373,9 +276,9 @@ class DataObjects:
             undo_open(tx, entry)
         current = object_rows.by_id_or_none(tx, found.id)
         if current is None or current.path != found.path:
-            raise _Changed
+            raise ObjectChanged
         if entry is None and _decided_by(current) != _decided_by(found):
-            raise _Changed  # the policy judged another state of the object
+            raise ObjectChanged  # the policy judged another state of the object
         return current
 
     def _open_further(
@@ -395,7 +298,7 @@ class DataObjects:
             leases.insert_open(tx, entry)
             object_rows.update_replica(tx, found.id, -1, status=int(ReplicaStatus.WRITE_LOCKED))
             replica = replace(
-                _new_replica(leaf, request, tx.timestamp, ReplicaStatus.INTERMEDIATE),
+                new_replica(leaf, request, tx.timestamp, ReplicaStatus.INTERMEDIATE),
                 data_id=found.id,
                 number=number,
             )
@@ -446,8 +349,8 @@ class DataObjects:
         self, caller: Caller, path: str, data: bytes | memoryview, request: WriteRequest
     ) -> DataObject:
         try:
-            _, leaf, event = self._decide_new(caller, path, request)
-        except _Changed:
+            decided = self._new.decide(caller, path, request)
+        except ObjectChanged:
             return self._put_over(caller, path, data, request)
         checksum = ""
         if request.checksum or request.register_checksum or self._context.policy.wants_digest(path):
@@ -457,7 +360,7 @@ class DataObjects:
                     f"the bytes of `{path}` have checksum `{checksum}`, not `{request.checksum}`"
                 )
         name = new_name()
-        driver = self._context.storage.driver(leaf)
+        driver = self._context.storage.driver(decided.leaf)
         steps.reached("stage.before")
         with storage_errors():
             file = driver.stage(name)
@@ -474,8 +377,8 @@ class DataObjects:
                 raise
             file.close()
         try:
-            return self._register_put(event, request, leaf, name, len(data), checksum)
-        except _Changed:
+            return self._register_put(decided, request, name, len(data), checksum)
+        except ObjectChanged:
             with storage_errors():
                 driver.unlink_staged(name)
             return self._put_over(caller, path, data, request)
@@ -500,52 +403,29 @@ class DataObjects:
         return opened.data_object
 
     def _register_put(
-        self,
-        decided: Event,
-        request: WriteRequest,
-        leaf: Resource,
-        name: str,
-        size: int,
-        checksum: str,
+        self, decided: DecidedObject, request: WriteRequest, name: str, size: int, checksum: str
     ) -> DataObject:
-        caller, path = decided.caller, decided.path
-        with self._context.database.write() as tx:
-            self._context.fence(tx)
-            self._context.policy.confirm(tx, decided)
+        leaf, asked = decided.leaf, decided.event
+        event = Event(
+            "object", "close", asked.caller, asked.path, 0,
+            {"object": {"size": size, "checksum": checksum, "resource": leaf.name}},
+        )  # fmt: skip
+        alone = not asked.relied_on and not self._context.policy.concerns(event.name, event.path)
+        with self._context.database.write(alone=alone) as tx:
+            self._context.policy.confirm(tx, asked)
             replica = replace(
-                _new_replica(leaf, request, tx.timestamp, ReplicaStatus.GOOD),
+                new_replica(leaf, request, tx.timestamp, ReplicaStatus.GOOD),
                 staged_as=name, size_bytes=size, checksum=checksum,
             )  # fmt: skip
-            new = self.insert_new(tx, caller, path, request, replica)
-            collection_rows.touch(tx, new.collection_id, tx.timestamp)
-            event = Event(
-                "object", "close", caller, path, new.id,
-                {"object": {"size": size, "checksum": checksum, "resource": leaf.name}},
-            )  # fmt: skip
-            self._context.happened(tx, event, size=size, checksum=checksum)
+            new = self._new.add(tx, decided.room, event, replica, {"size": size, "checksum": checksum})
         self._finisher.place_soon()
         return new
-
-
-class _Changed(Locked):
-    """The object appeared, went or moved between looking and locking; look again."""
-
-    def __init__(self) -> None:
-        super().__init__("the data object is being changed by others")
 
 
 def _decided_by(found: DataObject) -> tuple[object, ...]:
     """What a decision about an existing object may have relied on."""
     replicas = tuple((r.number, r.resource_id, r.size_bytes, r.status, r.checksum) for r in found.replicas)
     return found.owner_name, found.acl_id, replicas
-
-
-def _new_replica(leaf: Resource, request: WriteRequest, now: str, status: ReplicaStatus) -> Replica:
-    return Replica(
-        data_id=0, number=0, resource_id=leaf.id, physical_path="", staged_as="", size_bytes=0, status=status,
-        checksum="", data_type=request.data_type or "generic", mode=request.mode, comments="",
-        create_time=now, modify_time=now, access_time=now,
-    )  # fmt: skip
 
 
 def _object_stat(found: DataObject) -> ObjectStat:

@@ -20,7 +20,8 @@ from grid.errors import (
 )
 from grid.model import STORAGE_TYPES, Access, Caller, DataObject, Replica, ReplicaStatus
 from grid.namespace.context import NamespaceContext
-from grid.namespace.data_objects import DataObjects, WriteRequest, object_facts
+from grid.namespace.creation import NewObjects
+from grid.namespace.data_objects import object_facts
 from grid.namespace.digests import of_file, scheme_of
 from grid.namespace.ports import Event
 from grid.namespace.storage import Tree, storage_errors
@@ -31,9 +32,9 @@ from resources.protocol import RESERVED
 class ReplicaRecords:
     """Operations that change what the catalog says of replicas."""
 
-    def __init__(self, context: NamespaceContext, objects: DataObjects) -> None:
+    def __init__(self, context: NamespaceContext) -> None:
         self._context = context
-        self._objects = objects
+        self._new = NewObjects(context)
 
     def register(
         self,
@@ -82,22 +83,21 @@ class ReplicaRecords:
             "object", "register", caller, path, found.id if found else 0,
             {"object": {"path": path, "size": facts.size_bytes, "physical_path": physical_path}},
         )  # fmt: skip
+        room = self._new.room(caller, path, admin=False) if found is None else None
         self._context.policy.before(event)
         with self._context.database.write() as tx:
             replica = Replica(
                 0, 0, leaf.id, physical_path, "", facts.size_bytes, ReplicaStatus.GOOD, checksum, data_type, "", "",
                 tx.timestamp, f"{int(facts.modified_at):011d}", tx.timestamp,
             )  # fmt: skip
-            if found is not None:
-                replica = replace(replica, data_id=found.id, number=max(r.number for r in found.replicas) + 1)
-                object_rows.insert_replica(tx, replica)
-                registered = found
-            else:
-                request = WriteRequest(data_type=data_type)
-                registered = self._objects.insert_new(tx, caller, path, request, replica)
-            event.subject_id = registered.id
+            if room is not None:
+                self._context.policy.confirm(tx, event)
+                return self._new.add(tx, room, event, replica, {"physical_path": physical_path})
+            assert found is not None, "an object that is not there was given room"
+            replica = replace(replica, data_id=found.id, number=max(r.number for r in found.replicas) + 1)
+            object_rows.insert_replica(tx, replica)
             self._context.happened(tx, event, physical_path=physical_path)
-        return registered
+        return found
 
     def _refuse_vault_file(self, tree: Tree, physical_path: str) -> None:
         """What the server itself keeps beside the files of a vault is nobody's data."""

@@ -17,7 +17,8 @@ from grid.errors import (
 )
 from grid.model import Access, Caller, DataObject, Replica, ReplicaStatus, Resource
 from grid.namespace.context import NamespaceContext
-from grid.namespace.data_objects import DataObjects, WriteRequest, object_facts
+from grid.namespace.creation import WriteRequest
+from grid.namespace.data_objects import DataObjects, object_facts
 from grid.namespace.digests import DigestTap, scheme_of
 from grid.namespace.finisher import Finisher
 from grid.namespace.ports import Event

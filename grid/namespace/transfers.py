@@ -11,9 +11,10 @@ import uuid
 from dataclasses import dataclass, field
 
 from grid.catalog import collections as collection_rows
-from grid.catalog import journal, leases
+from grid.catalog import journal, leases, registration
 from grid.catalog import objects as object_rows
 from grid.catalog.leases import OpenWrite
+from grid.catalog.registration import FinishedWrite, Outboxed
 from grid.codes import Status
 from grid.errors import ChecksumMismatch, InvalidArgument, LeaseLost
 from grid.model import Caller, DataObject, Replica, ReplicaStatus, Resource
@@ -248,13 +249,31 @@ class OpenForWriting:
             self.data_object.id,
             {"object": {"size": size, "checksum": checksum, "resource": self.resource.name}},
         )
+        if self.entry.is_new and self.entry.previous == "{}":
+            self._register_first(event, size, checksum)
+        else:
+            self._register_change(event, size, checksum)
+        self.ended = True
+        file.close()
+        self.finisher.place_soon()
+
+    def _register_first(self, event: Event, size: int, checksum: str) -> None:
+        """Make the only replica of a new object good."""
+        write = FinishedWrite(self.path, self.entry, size, checksum, self.context.lease_id)
+        told = Outboxed(event.name, event.caller.user.full_name, {"size": size, "checksum": checksum})
+        alone = not self.context.policy.concerns(event.name, event.path)
+        with self.context.database.write(alone=alone) as tx:
+            if not registration.close_new(tx, write, told):
+                self.context.fence(tx)
+                raise _write_void()
+            self.context.policy.after(tx, event)
+
+    def _register_change(self, event: Event, size: int, checksum: str) -> None:
+        """Make the written replica good and the others stale."""
         with self.context.database.write() as tx:
             self.context.fence(tx)
             if not leases.delete_open(tx, self.entry.token):
-                raise LeaseLost(
-                    "the write was declared void and the object may have changed since; open it again",
-                    status=Status.INTERMEDIATE_REPLICA_ACCESS,
-                )
+                raise _write_void()
             now = tx.timestamp
             current = tx.one(
                 "SELECT staged_as, create_time FROM replicas WHERE data_id = :id AND number = :n",
@@ -284,9 +303,6 @@ class OpenForWriting:
             object_rows.content_changed(tx, self.data_object.id)
             collection_rows.touch(tx, self.data_object.collection_id, now)
             self.context.happened(tx, event, size=size, checksum=checksum)
-        self.ended = True
-        file.close()
-        self.finisher.place_soon()
 
     def _unchanged(self) -> None:
         with self.context.database.write(durable=False) as tx:
@@ -312,6 +328,13 @@ class OpenForWriting:
 
 
 OpenReplica = OpenForReading | OpenForWriting
+
+
+def _write_void() -> LeaseLost:
+    return LeaseLost(
+        "the write was declared void and the object may have changed since; open it again",
+        status=Status.INTERMEDIATE_REPLICA_ACCESS,
+    )
 
 
 def require_writable(opened: OpenReplica) -> OpenForWriting:

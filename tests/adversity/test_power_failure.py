@@ -98,9 +98,9 @@ class Catalog:
         write = zone.database.write
 
         @contextmanager
-        def watched(*, durable: bool = True) -> Iterator[object]:
+        def watched(*, durable: bool = True, alone: bool = False) -> Iterator[object]:
             nested = getattr(zone.database._local, "writing", None) is not None
-            with write(durable=durable) as tx:
+            with write(durable=durable, alone=alone) as tx:
                 yield tx
             if durable and not nested:
                 self.save()
