@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from grid import config, logs
-from grid.catalog import jobs, leases, schema
+from grid.catalog import jobs, journal, leases, schema
 from grid.catalog import resources as resource_rows
 from grid.catalog.database import Database
 from grid.catalog.genquery import GeneralQueries
@@ -230,7 +230,9 @@ def serve(folder: Path, settings: Settings) -> int:
 
     def run_jobs() -> None:
         def work(zone: Zone) -> None:
-            JobWorker(zone.database, zone.policy, zone.host, zone.namespace, settings.timezone).run()
+            JobWorker(
+                zone.database, zone.policy, zone.host, zone.namespace, threads=settings.job_threads
+            ).run()
 
         _with_zone(folder, settings, "jobs", work)
 
@@ -245,6 +247,45 @@ def serve(folder: Path, settings: Settings) -> int:
         (folder / name).unlink(missing_ok=True)
     _log.info("zone %s is not served any more", settings.zone)
     return status
+
+
+def work(folder: Path, settings: Settings) -> int:
+    """Run scheduled work of a zone in the foreground until SIGTERM."""
+    logs.set_up(settings.log_format, settings.log_level)
+    os.umask(0o027)
+
+    def run(zone: Zone) -> None:
+        JobWorker(zone.database, zone.policy, zone.host, zone.namespace, threads=settings.job_threads).run()
+
+    _with_zone(folder, settings, "jobs", run)
+    return 0
+
+
+def ask_to_reload(folder: Path) -> None:
+    """Check settings and policy files, and let the running server take them over.
+
+    Raises:
+        SettingError, ConfigurationError: what is wrong; nothing was changed.
+    """
+    settings = config.load(folder)
+    zone = open_zone(folder, settings)
+    try:
+        zone.policy.load_file(folder, settings.policy)
+        _note_problem(zone, "")
+    except GridError as error:
+        _note_problem(zone, str(error))
+        raise
+    finally:
+        zone.close()
+    pid_file = folder / "run/pid"
+    if pid_file.exists():
+        os.kill(int(pid_file.read_text()), signal.SIGHUP)
+
+
+def _note_problem(zone: Zone, problem: str) -> None:
+    """Keep what was wrong with the policy files at the last reload, for `status`."""
+    with zone.database.write() as tx:
+        journal.note_policy_problem(tx, problem)
 
 
 def _publish(file: Path, number: int) -> None:
@@ -277,6 +318,10 @@ def _reload(folder: Path, settings: Settings) -> None:
         zone = open_zone(folder, settings)
         try:
             zone.policy.load_file(folder, fresh.policy)
+            _note_problem(zone, "")
+        except GridError as error:
+            _note_problem(zone, str(error))
+            raise
         finally:
             zone.close()
     except GridError as error:

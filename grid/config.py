@@ -62,6 +62,9 @@ class Settings:
     job_workers: int = _setting(1)
     """Processes that run scheduled work. Restart."""
 
+    job_threads: int = _setting(4)
+    """Threads of each such process; work of one rule takes at most half of them. Restart."""
+
     shutdown_grace_s: float = _setting(10.0, reload=True)
     """How long requests may go on after SIGTERM."""
 

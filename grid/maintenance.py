@@ -39,6 +39,7 @@ def status(folder: Path) -> dict[str, Any]:
             ]
             queue = jobs.counts(tx)
             dead = jobs.dead(tx)
+            problem = journal.policy_problem(tx)
             tree = zone.namespace.context.storage.tree(tx)
         port_file = folder / PORT_FILE
         return {
@@ -47,6 +48,7 @@ def status(folder: Path) -> dict[str, Any]:
             "served": any(process["alive"] for process in processes),
             "schema_version": schema.current_revision(zone.database),
             "policy": zone.policy.description,
+            "policy_problem": problem,
             "counts": counts,
             "jobs": queue,
             "given_up": [{"job": j, "name": n, "reason": r} for j, n, r in dead],

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Any
 
 
 class ReplicaStatus(IntEnum):
@@ -95,7 +96,8 @@ class Caller:
     """On whose behalf an operation runs.
 
     `principals` are the ids whose rights count: the user's own and those of its groups. `rights_of_rules`
-    is set while a rule's own statements run: they act with the rights granted to their policy.
+    is set while a rule's own statements run: they act with the rights granted to their policy, which are those of the
+    locations in `granted`, or everywhere when that is None.
     """
 
     user: User
@@ -105,6 +107,11 @@ class Caller:
     address: str = ""
     request_id: str = ""
     rights_of_rules: bool = False
+    granted: tuple[Any, ...] | None = None
+
+    def may_act_at(self, path: str) -> bool:
+        """Whether the rights of a rule reach a path; everywhere, unless its policy was granted locations."""
+        return self.granted is None or any(pattern.match(path) is not None for pattern in self.granted)
 
     @property
     def is_admin(self) -> bool:
@@ -201,6 +208,8 @@ class Resource:
     parent_id: int | None
     parent_context: str
     free_space: str
+    medium: str = ""
+    site: str = ""
 
     @property
     def is_down(self) -> bool:

@@ -40,13 +40,6 @@ _TO_ANGSTROM: Final = {
     "pm": 0.01,
 }
 
-_FIELDS: Final = {
-    "status": "Text", "title": "Text?", "start_time": "Text?", "end_time": "Text?", "definition": "Text?",
-    "instrument": "Text?", "sample": "Text?", "energy": "Decimal?", "energy_unit": "Text?",
-    "wavelength": "Decimal?", "wavelength_unit": "Text?", "detector": "Text?", "detector_shape": "Text?",
-    "frames": "Int?", "entry": "Text?",
-}  # fmt: skip
-
 
 class BlockCache(io.RawIOBase):
     """A file object over a grid reader that fetches whole blocks and keeps the last ones."""
@@ -102,11 +95,9 @@ class BlockCache(io.RawIOBase):
 @microservice(
     "extract_nexus",
     Parameter("path", "Path"),
-    result="NexusFacts",
-    effects=("data.read",),
-    slow=True,
+    result="Nexus",
+    effects=("data.read", "meta.write"),
     for_clients=True,
-    fields=_FIELDS,
 )
 def extract_nexus(grid: Grid, path: str) -> dict[str, Any]:
     """What a NeXus file says of itself; `status` is `ok`, `not hdf5` or `damaged: ...`."""

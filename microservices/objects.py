@@ -1,4 +1,4 @@
-"""Microservices on data objects and collections."""
+"""Microservices on data objects, replicas and collections."""
 
 from microservices.ports import Grid
 from microservices.registry import Parameter, microservice
@@ -7,13 +7,13 @@ from microservices.registry import Parameter, microservice
 @microservice(
     "checksum",
     Parameter("path", "Path"),
+    Parameter("algorithm", "Text", required=False),
     Parameter("verify", "Bool", required=False),
-    result="Text",
+    result="Digest",
     effects=("data.read", "catalog.write"),
-    slow=True,
     for_clients=True,
 )
-def checksum(grid: Grid, path: str, verify: bool = False) -> str:
+def checksum(grid: Grid, path: str, algorithm: str = "sha2", verify: bool = False) -> str:
     """The digest of a data object: as recorded while it was written, or computed when there is none."""
     return grid.checksum(path, verify=verify)
 
@@ -21,9 +21,9 @@ def checksum(grid: Grid, path: str, verify: bool = False) -> str:
 @microservice(
     "create_collection",
     Parameter("path", "Path"),
-    Parameter("owner", "Text", required=False),
+    Parameter("owner", "Principal", required=False),
     Parameter("inherit", "Bool", required=False),
-    result="Text",
+    result="Collection",
     effects=("catalog.write",),
     for_clients=True,
 )
@@ -33,31 +33,70 @@ def create_collection(grid: Grid, path: str, owner: str = "", inherit: bool = Fa
     return path
 
 
+@microservice("remove_empty_collection", Parameter("path", "Path"), result="", effects=("catalog.write",))
+def remove_empty_collection(grid: Grid, path: str) -> None:
+    """Remove a collection that holds nothing; one that holds something, or is not there, stays as it is."""
+    grid.remove_empty_collection(path)
+
+
 @microservice(
     "grant",
-    Parameter("subject", "Text"),
+    Parameter("subject", "Principal"),
     Parameter("level", "Text"),
     Parameter("path", "Path"),
     Parameter("recursive", "Bool", required=False),
-    result="Text",
+    result="",
     effects=("acl.write",),
     for_clients=True,
 )
-def grant(grid: Grid, subject: str, level: str, path: str, recursive: bool = False) -> str:
-    """Set the access level of a user or a group: null, read, write or own."""
+def grant(grid: Grid, subject: str, level: str, path: str, recursive: bool = False) -> None:
+    """Set the access level of a user or a group: read, write or own, or one between them."""
     grid.grant(subject, level, path, recursive=recursive)
-    return level
+
+
+@microservice(
+    "revoke",
+    Parameter("subject", "Principal"),
+    Parameter("level", "Text", required=False),
+    Parameter("path", "Path"),
+    Parameter("recursive", "Bool", required=False),
+    result="",
+    effects=("acl.write",),
+    for_clients=True,
+)
+def revoke(grid: Grid, subject: str, path: str, level: str = "", recursive: bool = False) -> None:
+    """Take away the access of a user or a group, whatever its level; `level` is for symmetry with `grant`."""
+    grid.grant(subject, "null", path, recursive=recursive)
+
+
+@microservice("freeze", Parameter("path", "Path"), result="", effects=("acl.write",), for_clients=True)
+def freeze(grid: Grid, path: str) -> None:
+    """Let nobody change a tree: everybody who could write may read. What was before is remembered for `thaw`."""
+    grid.freeze(path)
+
+
+@microservice("thaw", Parameter("path", "Path"), result="", effects=("acl.write",), for_clients=True)
+def thaw(grid: Grid, path: str) -> None:
+    """Give back the rights that `freeze` took from a tree."""
+    grid.thaw(path)
 
 
 @microservice(
     "replicate",
     Parameter("path", "Path"),
-    Parameter("to", "Text"),
-    result="Int",
+    Parameter("from", "Replica", required=False),
+    Parameter("to", "Resource"),
+    result="Size",
     effects=("data.read", "data.write"),
-    slow=True,
     for_clients=True,
 )
-def replicate(grid: Grid, path: str, to: str) -> int:
-    """Make a good replica on a resource; returns the bytes copied, 0 when it was there already."""
+def replicate(grid: Grid, path: str, to: str, **source: str) -> int:
+    """Make a good replica on a resource, from the best one; returns the bytes copied, 0 when it was there already."""
     return grid.replicate(path, to)
+
+
+@microservice("trim", Parameter("replica", "Replica"), result="", effects=("data.delete",))
+def trim(grid: Grid, replica: str) -> None:
+    """Remove one replica, `PATH NUMBER`, when another good one is left; one that is gone already is success."""
+    path, _, number = replica.rpartition(" ")
+    grid.trim(path, int(number))

@@ -30,6 +30,18 @@ class Grid(Protocol):
     def grant(self, subject: str, level: str, path: str, *, recursive: bool) -> None:
         """Set a user's or a group's access level."""
 
+    def remove_empty_collection(self, path: str) -> None:
+        """Remove a collection that holds nothing; otherwise, or when it is not there, nothing happens."""
+
+    def freeze(self, path: str) -> None:
+        """Lower every right above reading in a tree to reading, and remember what it was; twice is once."""
+
+    def thaw(self, path: str) -> None:
+        """Give back what `freeze` took; without a freeze nothing happens."""
+
+    def trim(self, path: str, number: int) -> None:
+        """Remove a replica while another good one is left."""
+
     def replicate(self, path: str, resource: str) -> int:
         """Make a good replica on a resource; returns the bytes copied, 0 when it was there."""
 

@@ -1,25 +1,39 @@
-"""The policy language: text to checked, compiled rules.
+"""The policy language: text to checked rules, and what runs, explains, tests and formats them.
 
-Knows nothing of iRODS, catalogs or storage: it is given event signatures, microservice signatures and, while
-rules run, a host that answers for facts and effects.
+Knows nothing of iRODS, catalogs or storage: it is given texts and, while rules run, a host that answers for facts
+and effects.
 """
 
-from rules.compiler import CompiledPolicy, CompiledRule, Frame, Refused, compile_policy
-from rules.diagnostics import BudgetExceeded, Finding, RuleCheckError, RuleError, RuleFailed, RuleSyntaxError
-from rules.host import JobRequest, Reader, Subject, Writer
+from rules import ast, core, interpreter
+from rules.checker import check, examine
+from rules.diagnostics import (
+    BudgetExceeded,
+    Finding,
+    Refused,
+    RuleCheckError,
+    RuleError,
+    RuleFailed,
+    RuleSyntaxError,
+)
+from rules.formatter import format_policy
+from rules.host import Effects, Facts, Found, JobRequest
+from rules.index import ActivePolicies, ActiveRule
 from rules.parser import parse
+from rules.runtime import Frame
 from rules.source import Source, Span
-from rules.types import MicroserviceSignature
+from rules.values import Entity
 
 __all__ = [
+    "ActivePolicies",
+    "ActiveRule",
     "BudgetExceeded",
-    "CompiledPolicy",
-    "CompiledRule",
+    "Effects",
+    "Entity",
+    "Facts",
     "Finding",
+    "Found",
     "Frame",
     "JobRequest",
-    "MicroserviceSignature",
-    "Reader",
     "Refused",
     "RuleCheckError",
     "RuleError",
@@ -27,8 +41,11 @@ __all__ = [
     "RuleSyntaxError",
     "Source",
     "Span",
-    "Subject",
-    "Writer",
-    "compile_policy",
+    "ast",
+    "check",
+    "core",
+    "examine",
+    "format_policy",
+    "interpreter",
     "parse",
 ]

@@ -1,442 +1,379 @@
-"""Static checks: everything a policy can get wrong that can be found before it runs.
+"""Checks a policy and lowers it: names, types, units, effects and phases, conflicts.
 
-E1xx names, E2xx types, E3xx what a phase allows, E4xx scheduling, E5xx rules that contradict or repeat.
+Everything that is wrong is reported, not only the first. `check` gives the core or raises; `findings` gives the list,
+warnings included.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
-from rules import ast, locations
-from rules.diagnostics import Finding, RuleCheckError, suggestion
+from rules import ast, conflicts, core, types
+from rules.core import Guard, Op, Place
+from rules.declarations import Declarations, in_scope
+from rules.diagnostics import Finding, RuleCheckError
+from rules.events import ALWAYS, EVENTS, SIGNALS, SURROUNDINGS, EventType
+from rules.expressions import Expressions, Scope, attribute_named
+from rules.formatter import expression_text, place_text, promise_text
 from rules.source import Span
-from rules.types import (
-    AFTER_SETTABLE,
-    EVENTS,
-    FUNCTIONS,
-    NUMBERS,
-    SUBJECTS,
-    WRITTEN_AS_TEXT,
-    EventSignature,
-    MicroserviceSignature,
-    comparable,
-    element,
-    fits,
-    is_option,
-)
+from rules.statements import Statements
+from rules.types import Type
+
+_SWEPT = {"object": "Object", "collection": "Collection", "replica": "Replica"}
+_IN_TESTS = {
+    **SURROUNDINGS, "replica": "Replica", "stream": "Stream", "frame": "Frame", "change": "Change", "grant": "Grant",
+    "target": "Target", "actor": "User", "resource": "Resource", "zone": "Zone", "user": "User", "group": "Group",
+    "client": "Client",
+}  # fmt: skip
 
 
-def check(policy: ast.Policy, microservices: Mapping[str, MicroserviceSignature], zone: str) -> None:
-    """Check a policy for a zone.
+@dataclass(slots=True)
+class _Checker:
+    policy: ast.Policy
+    zone: str
+    declarations: Declarations
+    findings: list[Finding]
+    expressions: Expressions = field(init=False)
 
-    Raises:
-        RuleCheckError: with every finding.
-    """
-    checker = _PolicyChecker(policy, microservices, zone)
-    findings = checker.run()
-    if findings:
-        raise RuleCheckError(policy.source, findings)
+    def __post_init__(self) -> None:
+        self.expressions = Expressions(self.declarations, self.findings.append)
 
+    def report(self, id: str, message: str, span: Span, help_text: str = "") -> None:
+        self.findings.append(Finding(id, message, span, help_text))
 
-class _PolicyChecker:
-    def __init__(
-        self, policy: ast.Policy, microservices: Mapping[str, MicroserviceSignature], zone: str
-    ) -> None:
-        self._policy = policy
-        self._zone = zone
-        self.microservices = microservices
-        self.findings: list[Finding] = []
-        self.captures: dict[str, tuple[str, ...]] = {}
+    # -- the whole -------------------------------------------------------------------------------------------
 
-    def report(self, code: str, message: str, span: Span, help_text: str = "") -> None:
-        self.findings.append(Finding(code, message, span, help_text))
-
-    def unknown(self, what: str, name: str, span: Span, known: Iterable[str], code: str = "E101") -> None:
-        known = list(known)
-        hint = suggestion(name, known) or (f"known are {', '.join(sorted(known)[:12])}" if known else "")
-        self.report(code, f"there is no {what} `{name}`", span, hint)
-
-    def run(self) -> list[Finding]:
-        policy = self._policy
-        if policy.zone and policy.zone != self._zone:
+    def run(self) -> core.Policy:
+        policy = self.policy
+        if policy.zone and self.zone and policy.zone != self.zone:
             self.report(
-                "E110", f"the policy is for zone `{policy.zone}`, this is `{self._zone}`", Span(1, 1, 6)
+                "E116", f"this policy is for zone `{policy.zone}`; this is zone `{self.zone}`", Span(1, 1)
             )
-        words = self._vocabularies()
-        for location in policy.locations:
-            self._location(location, words)
-        seen: dict[str, Span] = {}
-        for rule in policy.rules:
-            if rule.id in seen:
-                self.report(
-                    "E501", f"the id `{rule.id}` is used by the rule on line {seen[rule.id].line}", rule.span
-                )
-            seen[rule.id] = rule.span
-            self._rule(rule)
-        return self.findings
-
-    def _vocabularies(self) -> dict[str, tuple[str, ...]]:
-        found: dict[str, tuple[str, ...]] = {}
-        for vocabulary in self._policy.vocabularies:
-            if vocabulary.name in found:
-                self.report("E502", f"the vocabulary `{vocabulary.name}` is declared twice", vocabulary.span)
-            found[vocabulary.name] = vocabulary.words
+        for constant in policy.of(ast.NamedConstant):
+            self.expressions.elaborate(Scope(self.declarations), ast.Name(constant.span, constant.name))
+        for function in policy.of(ast.Function):
+            self._function(function)
+        self._unique()
+        rules = tuple(self._rule(rule) for rule in policy.of(ast.Rule))
+        keeps = tuple(self._keep(keep) for keep in policy.of(ast.Keep))
+        sweeps = tuple(self._sweep(sweep) for sweep in policy.of(ast.Sweep))
+        for test in policy.of(ast.PolicyTest):
+            self._test(test)
+        found = core.Policy(
+            policy.name, policy.version, policy.zone, rules, keeps, sweeps, frozenset(self.expressions.called),
+            tuple((c.name, c.kind, c.message) for c in self.declarations.codes.values()),
+            tuple((a, e, t.name) for (a, e), t in self.declarations.metadata.items()),
+            tuple((e, a, t.name) for e, fields in self.declarations.entities.items() for a, t in fields.items()),
+        )  # fmt: skip
+        if not any(not finding.is_warning for finding in self.findings):
+            self.findings += conflicts.find(found)
         return found
 
-    def _location(self, location: ast.Location, words: Mapping[str, tuple[str, ...]]) -> None:
-        if location.name in self.captures:
-            self.report("E503", f"the location `{location.name}` is declared twice", location.span)
-        for clause in location.captures:
-            if isinstance(clause.words, str) and clause.words not in words:
-                self.unknown("vocabulary", clause.words, clause.span, words)
-        try:
-            compiled = compile_location(location, words)
-        except locations.PatternError as error:
-            self.report("E120", str(error), location.span)
-            self.captures[location.name] = ()
+    def _unique(self) -> None:
+        seen: dict[str, Span] = {}
+        own: list[ast.Rule | ast.Keep | ast.Sweep] = [
+            *self.policy.of(ast.Rule), *self.policy.of(ast.Keep), *self.policy.of(ast.Sweep),
+        ]  # fmt: skip
+        for item in sorted(own, key=lambda item: item.span.line):
+            if item.id in seen:
+                self.report("E110", f"there is a rule `{item.id}` already", item.span,
+                            f"see line {seen[item.id].line}; give one of them another `id`")  # fmt: skip
+            seen[item.id] = item.span
+
+    def _function(self, function: ast.Function) -> None:
+        result = self.declarations.type(function.result)
+        if result is None:
+            self.expressions.unknown("type", function.result.name, function.result.span, types.BASE)
+        scope = Scope(self.declarations)
+        for name, written in function.parameters:
+            found = self.declarations.type(written)
+            if found is None:
+                self.expressions.unknown("type", written.name, written.span, types.BASE)
+            scope.declare(name, found or types.ANY)
+        before = len(self.findings)
+        self.expressions.wants(scope, function.value, result or types.ANY)
+        if any(finding.id == "E120" for finding in self.findings[before:]):
             return
-        self.captures[location.name] = compiled.captures
 
-    def _rule(self, rule: ast.Rule) -> None:
-        signature = EVENTS.get(rule.event)
-        if signature is None:
-            self.unknown("event", rule.event, rule.span, EVENTS, "E102")
-            return
-        captures = self.captures.get(rule.location)
-        if captures is None:
-            self.unknown("location", rule.location, rule.span, self.captures, "E103")
-            return
-        scope = _RuleChecker(self, rule, signature, captures)
-        for guard in (*rule.when, *rule.unless):
-            scope.wants(guard, "Bool")
-        scope.block(rule.body, rule.phase)
+    # -- rules -----------------------------------------------------------------------------------------------
 
-
-class _RuleChecker:
-    """Checks one rule; a scope of names with their types."""
-
-    def __init__(
-        self, policy: _PolicyChecker, rule: ast.Rule, event: EventSignature, captures: tuple[str, ...]
-    ) -> None:
-        self._policy = policy
-        self._rule = rule
-        self._event = event
-        self._captures = captures
-        self._locals: dict[str, str] = {}
-        self._records: dict[str, Mapping[str, str]] = {}
-
-    # -- statements ------------------------------------------------------------------------------------------
-
-    def block(self, statements: tuple[ast.Statement, ...], phase: str) -> None:
-        outer, records = dict(self._locals), dict(self._records)
-        for statement in statements:
-            self._statement(statement, phase)
-        self._locals, self._records = outer, records
-
-    def _statement(self, statement: ast.Statement, phase: str) -> None:
-        if isinstance(statement, ast.Refuse):
-            self._refusal(statement, phase)
-            self.wants(statement.message, "Text")
-        elif isinstance(statement, ast.Require):
-            self.wants(statement.condition, "Bool")
-            self.wants(statement.message, "Text")
-        elif isinstance(statement, ast.SetMetadata):
-            self._set_metadata(statement, phase)
-        elif isinstance(statement, ast.SetAttribute):
-            self._set_attribute(statement, phase)
-        elif isinstance(statement, ast.Let):
-            self._declare(statement.name, self.type_of(statement.value), statement.span)
-        elif isinstance(statement, ast.If):
-            self.wants(statement.condition, "Bool")
-            self.block(statement.then, phase)
-            self.block(statement.otherwise, phase)
-        elif isinstance(statement, ast.Do):
-            self._do(statement, phase)
-        else:
-            self._schedule(statement, phase)
-
-    def _declare(self, name: str, type_name: str, span: Span) -> None:
-        if name in self._event.entities or name in ("at", "actor", "zone"):
-            self._policy.report("E104", f"`{name}` is the event's own name", span, "choose another name")
-        self._locals[name] = type_name
-
-    def _refusal(self, statement: ast.Refuse, phase: str) -> None:
-        if phase != "before":
-            self._policy.report(
-                "E301",
-                "an operation can only be refused before it happens",
-                statement.span,
-                "move this into a `before` rule, or use `require` in a scheduled body to fail the job",
-            )
-
-    def _set_metadata(self, statement: ast.SetMetadata, phase: str) -> None:
-        if phase == "before":
-            self._policy.report(
-                "E302", "a `before` rule may not change the catalog", statement.span, "use an `after` rule"
-            )
-        self._subject(statement.entity, statement.span)
-        self._writable(statement.value)
-        if statement.unit is not None:
-            self.wants(statement.unit, "Text")
-
-    def _writable(self, value: ast.Expression) -> None:
-        found = self.type_of(value)
-        if found not in WRITTEN_AS_TEXT and found != "Json":
-            self._policy.report(
-                "E203",
-                f"found `{found}` where a value that can be written as text was expected",
-                value.span,
-                "give a `default` to what may be absent" if is_option(found) else "",
-            )
-
-    def _subject(self, name: str, span: Span) -> None:
-        if name not in self._event.entities or name not in SUBJECTS:
-            self._policy.unknown(
-                "subject with metadata here called", name, span, SUBJECTS & set(self._event.entities), "E105"
-            )
-
-    def _set_attribute(self, statement: ast.SetAttribute, phase: str) -> None:
-        target = f"{statement.entity}.{statement.attribute}"
-        known = dict(self._event.settable) if phase == "before" else dict(AFTER_SETTABLE)
-        if target not in known:
-            self._policy.unknown(
-                f"attribute to set in a `{phase}` rule called", target, statement.span, known, "E303"
-            )
-            return
-        if phase != "before":
-            self._subject(statement.entity, statement.span)
-        self.wants(statement.value, known[target])
-
-    def _do(self, statement: ast.Do, phase: str) -> None:
-        call = statement.call
-        signature = self._policy.microservices.get(call.name)
-        if signature is None:
-            self._policy.unknown("microservice", call.name, call.span, self._policy.microservices, "E106")
-            return
-        if phase == "before" and set(signature.effects) - {"catalog.read"}:
-            self._policy.report(
-                "E304", f"`{call.name}` changes something, which a `before` rule may not", call.span
-            )
-        elif phase == "after" and signature.slow:
-            self._policy.report(
-                "E401", f"`{call.name}` reads or moves bytes, so nobody should wait for it", call.span,
-                'put it inside `schedule "..." { }`',
-            )  # fmt: skip
-        self._arguments(call, signature)
-        if statement.giving:
-            self._declare(statement.giving, signature.result, statement.span)
-            if signature.fields:
-                self._records[statement.giving] = signature.fields
-
-    def _arguments(self, call: ast.Call, signature: MicroserviceSignature) -> None:
-        parameters = {name: type_name for name, type_name, _ in signature.parameters}
-        given: set[str] = set()
-        for (name, type_name, _), value in zip(signature.parameters, call.positional, strict=False):
-            given.add(name)
-            self.wants(value, type_name)
-        if len(call.positional) > len(signature.parameters):
-            self._policy.report(
-                "E107",
-                f"`{call.name}` takes {len(parameters)} arguments; {len(call.positional)} are given",
-                call.span,
-            )
-        for name, value in call.named:
-            if name not in parameters:
-                self._policy.unknown(
-                    f"parameter of `{call.name}` called", name, value.span, parameters, "E108"
+    def _rule(self, rule: ast.Rule) -> core.Rule:
+        event = self._event(rule)
+        scope = Scope(self.declarations)
+        pattern = None
+        if rule.location:
+            pattern = self.declarations.locations.get(rule.location)
+            if pattern is None:
+                self.expressions.unknown(
+                    "location", rule.location, rule.span, self.declarations.locations, "E102"
                 )
-                continue
-            given.add(name)
-            self.wants(value, parameters[name])
-        missing = [name for name, _, required in signature.parameters if required and name not in given]
-        if missing:
-            self._policy.report(
-                "E109", f"`{call.name}` also needs {', '.join(f'`{m}`' for m in missing)}", call.span
+            scope.captures = self.declarations.captures.get(rule.location, {})
+            scope.location = rule.location
+        entities = self._entities(scope, rule, event)
+        statements = Statements(
+            self.expressions,
+            "job" if rule.phase == "on" else rule.phase,
+            event,
+            f"{self.policy.name}/{rule.id}",
+        ).with_entities(len(entities))
+        guards = self._guards(scope, rule.guards, statements)
+        body = statements.body(scope, rule.body, entities)
+        otherwise = statements.body(scope, rule.otherwise, entities)
+        names = tuple(scope.names)
+        used = core.used_slots((*body.steps, *otherwise.steps), guards)
+        entities = tuple(entry for entry in entities if entry[0] in used)
+        body, otherwise = replace(body, entities=entities), replace(otherwise, entities=entities)
+        return core.Rule(
+            f"{self.policy.name}/{rule.id}", rule.title, rule.because, rule.phase, rule.event, pattern, guards,
+            replace(body, names=names), replace(otherwise, id=f"{body.id}/otherwise", names=names),
+            statements.wants_digest, rule.span, self.policy.name,
+        )  # fmt: skip
+
+    def _event(self, rule: ast.Rule) -> EventType | None:
+        if rule.phase == "on":
+            if rule.verb not in SIGNALS:
+                self.expressions.unknown("signal", rule.verb, rule.span, SIGNALS, "E103")
+            return None
+        event = EVENTS.get(rule.event)
+        if event is None:
+            self.expressions.unknown("event", rule.event, rule.span, EVENTS, "E103")
+            return None
+        if rule.phase not in event.phases:
+            listed = " or ".join(f"`{phase}`" for phase in sorted(event.phases))
+            self.report(
+                "E307", f"`{rule.event}` has no rules `{rule.phase}` it", rule.span, f"write {listed}"
             )
-
-    def _schedule(self, statement: ast.Schedule, phase: str) -> None:
-        if phase != "after":
-            self._policy.report(
-                "E305", f"work can be scheduled in an `after` rule; this is `{phase}`", statement.span
+        if event.placed and not rule.location:
+            self.report("E117", f"`{rule.event}` happens at a path, so the rule says at which location", rule.span,
+                        "add `at` and a location")  # fmt: skip
+        if not event.placed and rule.location:
+            self.report(
+                "E118", f"`{rule.event}` happens at no path, so there is no location to match", rule.span
             )
-        if statement.key is None:
-            self._policy.report(
-                "E402", "scheduled work needs a key, so that the same work is not queued twice", statement.span,
-                "for example `key object.id`",
-            )  # fmt: skip
-        else:
-            self._writable(statement.key)
-        if statement.retries and statement.deadline is None:
-            self._policy.report("E403", "retries need a `deadline`", statement.span)
-        for length in (statement.after, statement.backoff, statement.backoff_limit, statement.deadline):
-            if length is not None:
-                self.wants(length, "Duration")
-        self.block(statement.body, "job")
+        return event
 
-    # -- expressions -----------------------------------------------------------------------------------------
+    def _entities(self, scope: Scope, rule: ast.Rule, event: EventType | None) -> tuple[tuple[int, str], ...]:
+        context: dict[str, str] = dict(ALWAYS)
+        if rule.phase == "on":
+            kind = f"signal {rule.verb}"
+            signal = SIGNALS.get(rule.verb, {})
+            self.declarations.entities[kind] = {n: Type(t) for n, t in signal.items()}
+            context["signal"] = kind
+        elif event is not None:
+            context |= event.context
+        return tuple((scope.declare(name, Type(kind)), kind) for name, kind in context.items())
 
-    def wants(self, node: ast.Expression, wanted: str) -> None:
-        found = self.type_of(node)
-        if not fits(found, wanted):
-            help_text = "give it a `default`, or ask with `exists` first" if is_option(found) else ""
-            self._policy.report(
-                "E201", f"found `{found}` where `{wanted}` was expected", node.span, help_text
-            )
-
-    def type_of(self, node: ast.Expression) -> str:
-        """The type of an expression; `Json` where a finding was reported, so that one error stays one."""
-        if isinstance(node, ast.Constant):
-            return node.type
-        if isinstance(node, ast.Text):
-            for part in node.parts:
-                if not isinstance(part, str):
-                    self._writable(part)
-            return "Text"
-        if isinstance(node, ast.Now):
-            return "Time"
-        if isinstance(node, ast.Name):
-            return self._name(node)
-        if isinstance(node, ast.Attribute):
-            return self._attribute(node)
-        if isinstance(node, ast.Metadata):
-            self._subject(node.entity, node.span)
-            return "Text?"
-        if isinstance(node, ast.Call):
-            return self._function(node)
-        if isinstance(node, ast.ListOf):
-            types = {self.type_of(item) for item in node.items}
-            return f"List<{types.pop()}>" if len(types) == 1 else "List<Json>"
-        if isinstance(node, (ast.Not, ast.Logic)):
-            for operand in (node.operand,) if isinstance(node, ast.Not) else node.operands:
-                self.wants(operand, "Bool")
-            return "Bool"
-        if isinstance(node, ast.Like):
-            self.wants(node.operand, "Text")
-            return "Bool"
-        if isinstance(node, ast.Exists):
-            found = self.type_of(node.operand)
-            if not is_option(found) and found != "Json":
-                self._policy.report("E204", f"a `{found}` is always there", node.span)
-            return "Bool"
-        return self._binary(node)
-
-    def _name(self, node: ast.Name) -> str:
-        if node.name in self._locals:
-            return self._locals[node.name]
-        if node.name == "actor":
-            return "Text"
-        if node.name == "zone":
-            return "Text"
-        if node.name in self._event.entities:
-            return node.name
-        known = [*self._locals, *self._event.entities, "actor", "zone", "at"]
-        self._policy.unknown("name", node.name, node.span, known)
-        return "Json"
-
-    def _attribute(self, node: ast.Attribute) -> str:
-        if isinstance(node.of, ast.Name):
-            name = node.of.name
-            if name == "at":
-                if node.name in self._captures:
-                    return "Text"
-                self._policy.unknown(
-                    f"capture of `{self._rule.location}` called", node.name, node.span, self._captures
-                )
-                return "Json"
-            if name in self._records:
-                return self._field(node, self._records[name])
-            if name in self._event.entities and name not in self._locals:
-                return self._field(node, self._event.entities[name])
-        found = self.type_of(node.of)
-        if found != "Json":
-            self._policy.report("E202", f"a `{found}` has no attributes", node.span)
-        return "Json?" if found == "Json" else "Json"
-
-    def _field(self, node: ast.Attribute, fields: Mapping[str, str]) -> str:
-        if node.name in fields:
-            return fields[node.name]
-        self._policy.unknown("attribute", node.name, node.span, fields)
-        return "Json"
-
-    def _function(self, node: ast.Call) -> str:
-        signature = FUNCTIONS.get(node.name)
-        if signature is None:
-            if node.name in self._policy.microservices:
-                self._policy.report(
-                    "E306",
-                    f"`{node.name}` is a microservice",
-                    node.span,
-                    f"call it with `do {node.name}(...)`",
-                )
+    def _guards(
+        self, scope: Scope, guards: tuple[ast.Guard, ...], statements: Statements | None = None
+    ) -> tuple[Guard, ...]:
+        found = []
+        for guard in guards:
+            if guard.wanted:
+                named = attribute_named(guard.condition)
+                if named is not None and "change" in scope.variables:
+                    types_of = {t for (a, _), t in self.declarations.metadata.items() if a == named}
+                    scope.change = types_of.pop() if len(types_of) == 1 else scope.change
+                op = self.expressions.condition(scope, guard.condition)
             else:
-                self._policy.unknown("function", node.name, node.span, FUNCTIONS)
-            return "Json"
-        if node.named or len(node.positional) != len(signature.parameters):
-            self._policy.report(
-                "E107", f"`{node.name}` takes {len(signature.parameters)} arguments", node.span
+                op = self.expressions.wants(scope, guard.condition, types.BOOL)
+            if statements is not None:
+                statements.hold([guard.condition])
+            found.append(Guard(op, guard.wanted, expression_text(guard.condition), guard.span))
+        return tuple(found)
+
+    # -- promises --------------------------------------------------------------------------------------------
+
+    def _keep(self, keep: ast.Keep) -> core.Keep:
+        scope = Scope(self.declarations)
+        pattern = self.declarations.locations.get(keep.location)
+        if pattern is None:
+            self.expressions.unknown(
+                "location", keep.location, keep.span, self.declarations.locations, "E102"
             )
-            return signature.result
-        for value, wanted in zip(node.positional, signature.parameters, strict=True):
-            self.wants(value, wanted)
-        return signature.result
+            pattern = conflicts.NOWHERE
+        scope.captures = self.declarations.captures.get(keep.location, {})
+        scope.location = keep.location
+        context = {**ALWAYS, **SURROUNDINGS}
+        entities = tuple((scope.declare(name, Type(kind)), kind) for name, kind in context.items())
+        guards = self._guards(scope, keep.guards)
+        promises = tuple(self._promise(scope, promise) for promise in keep.promises)
+        return core.Keep(
+            f"{self.policy.name}/{keep.id}", keep.title, keep.because, pattern, guards, promises, tuple(scope.names),
+            entities, keep.span, self.policy.name,
+        )  # fmt: skip
 
-    def _binary(self, node: ast.Binary) -> str:
-        left, right = self.type_of(node.left), self.type_of(node.right)
-        if node.operator == "default":
-            if not is_option(left) and left != "Json":
-                self._policy.report("E204", f"a `{left}` is always there and needs no default", node.span)
-            elif is_option(left) and not fits(right, left[:-1]) and left[:-1] != "Text":
-                self._policy.report(
-                    "E201", f"found `{right}` where `{left[:-1]}` was expected", node.right.span
+    def _promise(self, scope: Scope, promise: ast.Promise) -> core.Promise:
+        def time(node: ast.Expression | None) -> Op | None:
+            return None if node is None else self.expressions.wants(scope, node, types.TIME)
+
+        lasts = None
+        if promise.lasts is not None:
+            found, lasts = self.expressions.elaborate(scope, promise.lasts)
+            if found.name not in ("Duration", "Period", "Any"):
+                self.report(
+                    "E201", f"found `{found}` where a length of time was expected", promise.lasts.span
                 )
-            return left.removesuffix("?") if left != "Json" else right
-        if node.operator in ("in", "not in"):
-            if not right.startswith("List<") and right != "Json":
-                self._policy.report("E201", f"found `{right}` where a list was expected", node.right.span)
-            elif right != "Json" and not comparable(left, element(right)):
-                self._mismatch(node, left, element(right))
-            return "Bool"
-        if node.operator in ("+", "-", "*", "/"):
-            return self._arithmetic(node, left, right)
-        if not comparable(left, right):
-            self._mismatch(node, left, right)
-        return "Bool"
+        return core.Promise(
+            promise.count, self._place(promise.place), time(promise.begins), time(promise.ends), lasts,
+            time(promise.after), promise_text(promise), promise.span,
+        )  # fmt: skip
 
-    def _mismatch(self, node: ast.Binary, left: str, right: str) -> None:
-        help_text = "give a `default` to what may be absent" if is_option(left) or is_option(right) else ""
-        self._policy.report("E210", f"`{left}` and `{right}` cannot be compared", node.span, help_text)
+    def _place(self, node: ast.PlaceExpression) -> Place:
+        written = place_text(node)
+        if isinstance(node, ast.PlaceIs):
+            if node.operator not in ("=", "!="):
+                self.report("E215", f"`{node.operator}` does not compare properties of resources", node.span,
+                            "use `=` or `!=`")  # fmt: skip
+            return Place(
+                "is", node.attribute, node.operator, (self._word(node.attribute, node.value),), (), written
+            )
+        if isinstance(node, ast.PlaceIn):
+            values = tuple(self._word(node.attribute, value) for value in node.values)
+            return Place("in", node.attribute, values=values, written=written)
+        if isinstance(node, ast.PlaceNot):
+            return Place("not", parts=(self._place(node.operand),), written=written)
+        return Place(node.operator, parts=(self._place(node.left), self._place(node.right)), written=written)
 
-    def _arithmetic(self, node: ast.Binary, left: str, right: str) -> str:
-        if "Json" in (left, right):
-            return "Json"
-        if node.operator == "+" and left == right == "Text":
-            return "Text"
-        if left == "Time" and right == "Duration" and node.operator in ("+", "-"):
-            return "Time"
-        if left == right == "Time" and node.operator == "-":
-            return "Duration"
-        if left in NUMBERS and right in NUMBERS:
-            if node.operator in ("+", "-") and (left == right or {left, right} == {"Int", "Decimal"}):
-                return left if left == right else "Decimal"
-            if node.operator == "*" and (left in ("Int", "Decimal") or right in ("Int", "Decimal")):
-                return right if left in ("Int", "Decimal") else left
-            if node.operator == "/":
-                if left == right:
-                    return "Decimal"
-                if right in ("Int", "Decimal"):
-                    return "Decimal" if left == "Int" else left
-        self._policy.report("E211", f"`{left} {node.operator} {right}` has no meaning", node.span)
-        return "Json"
+    def _word(self, attribute: str, node: ast.Expression) -> str:
+        if isinstance(node, ast.Name):
+            word = node.name
+        elif isinstance(node, ast.Constant) and node.type == "Text":
+            word = str(node.value)
+        else:
+            self.report("E216", "a property of a resource is a word or a text in quotes", node.span)
+            return ""
+        vocabulary = self.declarations.vocabularies.get(attribute)
+        if vocabulary is not None and word not in (vocabulary.words or ()):
+            self.expressions._not_a_word(word, vocabulary, node.span)
+        return word
+
+    # -- sweeps ----------------------------------------------------------------------------------------------
+
+    def _sweep(self, sweep: ast.Sweep) -> core.Sweep:
+        scope = Scope(self.declarations)
+        kind = _SWEPT.get(sweep.over)
+        if kind is None:
+            self.expressions.unknown("kind to sweep over", sweep.over, sweep.span, _SWEPT, "E101")
+            kind = "Object"
+        pattern = None
+        if sweep.location:
+            pattern = self.declarations.locations.get(sweep.location)
+            if pattern is None:
+                self.expressions.unknown(
+                    "location", sweep.location, sweep.span, self.declarations.locations, "E102"
+                )
+            scope.captures = self.declarations.captures.get(sweep.location, {})
+            scope.location = sweep.location
+        context = {sweep.over: kind, **{name: kind for name, kind in ALWAYS.items() if name != "client"}}
+        entities = tuple((scope.declare(name, Type(kind)), kind) for name, kind in context.items())
+        statements = Statements(self.expressions, "job", None, f"{self.policy.name}/{sweep.id}")
+        statements.with_entities(len(entities))
+        guards = self._guards(scope, sweep.guards, statements)
+        every = self.expressions.wants(scope, sweep.every, types.DURATION)
+        order = self._order(scope, sweep.order)
+        until, is_size = self._until(scope, sweep.until)
+        self._between(sweep)
+        body = statements.body(scope, sweep.body, entities)
+        return core.Sweep(
+            f"{self.policy.name}/{sweep.id}", sweep.title, sweep.because, every, sweep.between, sweep.over, pattern,
+            guards, order, sweep.descending, until, is_size, body, sweep.span, self.policy.name,
+        )  # fmt: skip
+
+    def _order(self, scope: Scope, node: ast.Expression | None) -> Op | None:
+        if node is None:
+            return None
+        found, op = self.expressions.elaborate(scope, node)
+        if not types.ordered(found.required):
+            self.report("E210", f"a `{found}` has no order", node.span)
+        return op
+
+    def _until(self, scope: Scope, node: ast.Expression | None) -> tuple[Op | None, bool]:
+        if node is None:
+            return None, False
+        found, op = self.expressions.elaborate(scope, node)
+        if found.name not in ("Int", "Size", "Any"):
+            self.report("E201", f"found `{found}` where a number or a size was expected", node.span)
+        return op, found.name == "Size"
+
+    def _between(self, sweep: ast.Sweep) -> None:
+        for text in sweep.between or ():
+            hours, _, minutes = text.partition(":")
+            if not (hours.isdigit() and minutes.isdigit() and int(hours) < 24 and int(minutes) < 60):
+                self.report(
+                    "E217", f"found `{text}` where a time of day such as `22:00` was expected", sweep.span
+                )
+
+    # -- tests -----------------------------------------------------------------------------------------------
+
+    def _test(self, test: ast.PolicyTest) -> None:
+        scope = Scope(self.declarations)
+        for name, kind in _IN_TESTS.items():
+            scope.declare(name, Type(kind))
+        for given in test.given:
+            if isinstance(given, ast.GivenThing) and given.name not in _IN_TESTS:
+                self.expressions.unknown("thing to give", given.name, given.span, _IN_TESTS, "E140")
+            elif isinstance(given, ast.GivenStub):
+                self._known_microservice(given.name, given.span)
+        act = test.act
+        if isinstance(act, ast.EventAct) and f"{act.noun} {act.verb}" not in EVENTS:
+            self.expressions.unknown("event", f"{act.noun} {act.verb}", act.span, EVENTS, "E103")
+        elif isinstance(act, ast.SweepAct):
+            titles = [sweep.title for sweep in self.policy.of(ast.Sweep)]
+            if act.title not in titles:
+                self.expressions.unknown("sweep", act.title, act.span, titles, "E140")
+        elif isinstance(act, ast.SignalAct) and act.name not in SIGNALS:
+            self.expressions.unknown("signal", act.name, act.span, SIGNALS, "E103")
+        for expected in test.checks:
+            self._expected(scope, expected)
+
+    def _known_microservice(self, name: str, span: Span) -> None:
+        if name not in self.declarations.microservices:
+            self.expressions.unknown("microservice", name, span, self.declarations.microservices, "E106")
+
+    def _expected(self, scope: Scope, expected: ast.Check) -> None:
+        if isinstance(expected, ast.ThenRefused):
+            if expected.code not in self.declarations.codes:
+                self.expressions.unknown(
+                    "code", expected.code, expected.span, self.declarations.codes, "E130"
+                )
+        elif isinstance(expected, ast.ThenCalled):
+            self._known_microservice(expected.name, expected.span)
+        elif isinstance(expected, ast.ThenFired):
+            titles = [rule.title for rule in self.policy.of(ast.Rule)]
+            if expected.title not in titles:
+                self.expressions.unknown("rule", expected.title, expected.span, titles, "E140")
+        elif isinstance(expected, ast.ThenHolds):
+            self.expressions.wants(scope, expected.condition, types.BOOL)
+        elif isinstance(expected, ast.ThenScheduled) and expected.length is not None:
+            found, _ = self.expressions.elaborate(scope, expected.length)
+            if found.name not in ("Duration", "Period", "Any"):
+                self.report(
+                    "E201", f"found `{found}` where a length of time was expected", expected.length.span
+                )
 
 
-def compile_location(location: ast.Location, words: Mapping[str, tuple[str, ...]]) -> locations.Pattern:
-    """The pattern of a declared location.
+def examine(
+    policy: ast.Policy, library: Mapping[str, ast.Policy], zone: str = ""
+) -> tuple[core.Policy, list[Finding]]:
+    """What a policy means, and everything that is wrong with it or worth a second look, in the order of the text."""
+    declarations, findings = in_scope(policy, library)
+    found = _Checker(policy, zone, declarations, findings).run()
+    unique = list(dict.fromkeys(findings))
+    return found, sorted(unique, key=lambda f: (f.span.line, f.span.column, f.id))
+
+
+def check(policy: ast.Policy, library: Mapping[str, ast.Policy], zone: str = "") -> core.Policy:
+    """What a policy means.
+
+    Args:
+        policy: as it was read.
+        library: policies by name that it may use; `facility.base` is always in scope.
+        zone: the zone it is to run in; empty for any.
 
     Raises:
-        PatternError: it cannot be one.
+        RuleCheckError: it does not check; with every finding that is no warning.
     """
-    allowed = {
-        clause.capture: words.get(clause.words, ()) if isinstance(clause.words, str) else clause.words
-        for clause in location.captures
-        if not clause.form
-    }
-    forms = {clause.capture: clause.form for clause in location.captures if clause.form}
-    return locations.compile_pattern(location.name, location.pattern, allowed, forms)
+    found, findings = examine(policy, library, zone)
+    errors = [finding for finding in findings if not finding.is_warning]
+    if errors:
+        raise RuleCheckError(policy.source, errors)
+    return found

@@ -1,475 +1,382 @@
-"""Checked rules to closures.
+"""The core to Python code objects: one function for a rule's guards, one for each block.
 
-An expression becomes a function of the event's `Frame`; a body becomes a list of such steps. Every step counts
-against the event's budget. Nothing a steward wrote reaches Python's own compiler.
+Nothing a steward wrote reaches Python's compiler except as constants, and those stand in a table and not in the code.
+Names are generated, attributes are arguments of `load`, only the node kinds of `ALLOWED` are emitted, which is
+checked once more before `compile`, and the functions see no builtins.
 """
 
-import datetime
-import re
-import zoneinfo
+import ast as python
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import CodeType, FunctionType
 from typing import Any, Final
 
-from rules import ast
-from rules.checker import check, compile_location
-from rules.diagnostics import BudgetExceeded, RuleFailed
-from rules.host import JobRequest, Reader, Subject, Writer
-from rules.locations import Pattern
-from rules.types import MicroserviceSignature
+from rules import runtime
+from rules.core import Body, Call, Guard, Op, Rule, Step
+from rules.diagnostics import RuleFailed
+from rules.runtime import Frame
 
-STEP_LIMIT: Final = 10_000
-_MISSING: Final = object()
+Guards = Callable[[Frame], bool]
+Block = Callable[[Frame], bool]
+
+ALLOWED: Final = (
+    python.Module, python.FunctionDef, python.arguments, python.arg, python.Return, python.Assign, python.Expr,
+    python.If, python.Call, python.Name, python.Constant, python.Subscript, python.Tuple, python.List,
+    python.BoolOp, python.And, python.Or, python.UnaryOp, python.Not, python.USub, python.Compare, python.Eq,
+    python.NotEq, python.Lt, python.LtE, python.Gt, python.GtE, python.Is, python.IsNot, python.In, python.IfExp,
+    python.NamedExpr, python.Load, python.Store,
+)  # fmt: skip
+"""Every kind of node that is ever compiled."""
+
+_COMPARE: Final[dict[str, python.cmpop]] = {
+    "eq": python.Eq(), "ne": python.NotEq(), "lt": python.Lt(), "le": python.LtE(), "gt": python.Gt(), "ge": python.GtE(),
+}  # fmt: skip
+_TWO: Final = frozenset({"add", "subtract", "multiply", "divide"})
+
+
+def _slots(frame: Frame) -> list[Any]:
+    return frame.slots
+
+
+def _at(frame: Frame) -> Mapping[str, str]:
+    return frame.at
+
+
+def _now(frame: Frame) -> Any:
+    return frame.now
+
+
+def _store(frame: Frame, slot: int, value: Any) -> None:
+    frame.slots[slot] = value
+
+
+_NATIVES: Final[dict[str, Callable[..., Any]]] = {
+    "_slots": _slots, "_at": _at, "_now": _now, "_store": _store, "_tick": runtime.tick, "_load": runtime.load,
+    "_meta": runtime.meta, "_text": runtime.interpolated, "_native": runtime.native, "_look_up": runtime.look_up,
+    "_contains": runtime.contains, "_wildcards": runtime.wildcards, "_matches": runtime.matches,
+    "_is_at": runtime.is_at, "_path_of": runtime.path_of, "_count": runtime.count, "_item": runtime.item,
+    "_add": runtime.add, "_subtract": runtime.subtract, "_multiply": runtime.multiply, "_divide": runtime.divide,
+    "_negative": runtime.negative, "_find": runtime.find, "_every": runtime.every, "_some": runtime.some,
+    "_refuse": runtime.refuse, "_require": runtime.require, "_fail": runtime.fail, "_set_event": runtime.set_event,
+    "_set_meta": runtime.set_meta, "_remove_meta": runtime.remove_meta, "_set_attribute": runtime.set_attribute,
+    "_do": runtime.do, "_undone": runtime.undone, "_attempt": runtime.attempt, "_each": runtime.each,
+    "_emit": runtime.emit, "_note": runtime.note, "_schedule": runtime.schedule,
+}  # fmt: skip
 
 
 @dataclass(slots=True)
-class Frame:
-    """One event as one rule sees it."""
+class _Unit:
+    """The functions and constants of one rule on their way to Python's compiler."""
 
-    rule: str
-    entities: Mapping[str, Mapping[str, Any]]
-    subjects: Mapping[str, Subject]
-    at: Mapping[str, str]
-    actor: str
-    zone: str
-    now: float
-    reader: Reader
-    timezone: str = "UTC"
-    settable: dict[str, Any] = field(default_factory=dict)
-    locals: dict[str, Any] = field(default_factory=dict)
-    steps: int = 0
+    deciding: bool
+    functions: list[python.FunctionDef] = field(default_factory=list)
+    constants: dict[str, Any] = field(default_factory=dict)
+    temporaries: int = 0
 
-    def step(self) -> None:
-        self.steps += 1
-        if self.steps > STEP_LIMIT:
-            raise BudgetExceeded(self.rule)
+    # -- pieces ----------------------------------------------------------------------------------------------
 
-    @property
-    def writer(self) -> Writer:
-        return self.reader  # type: ignore[return-value]  # bodies that write run with a host that can
+    def constant(self, value: Any) -> python.expr:
+        if value is None or value is True or value is False:
+            return python.Constant(value)
+        if type(value) is int and 0 <= value < 256:
+            return python.Constant(value)
+        name = f"k{len(self.constants)}"
+        self.constants[name] = value
+        return python.Name(name, python.Load())
+
+    def native(self, name: str, *args: python.expr) -> python.expr:
+        return python.Call(python.Name(f"_{name}", python.Load()), [_FRAME, *args], [])
+
+    def function(self, body: list[python.stmt], cost: int) -> python.expr:
+        """A new function of the frame; its name."""
+        name = f"f{len(self.functions)}"
+        tick = python.Expr(self.native("tick", python.Constant(cost)))
+        begin: list[python.stmt] = [
+            tick,
+            python.Assign([python.Name("s", python.Store())], self.native("slots")),
+            python.Assign([python.Name("a", python.Store())], self.native("at")),
+        ]
+        arguments = python.arguments([], [python.arg("f")], None, [], [], None, [])
+        self.functions.append(python.FunctionDef(name, arguments, begin + body, [], None))
+        return python.Name(name, python.Load())
+
+    def slot(self, number: int, context: python.expr_context) -> python.Subscript:
+        return python.Subscript(python.Name("s", python.Load()), python.Constant(number), context)
+
+    # -- expressions -----------------------------------------------------------------------------------------
+
+    def expression(self, op: Op) -> python.expr:
+        method = getattr(self, f"_x_{op.name}", None)
+        if method is not None:
+            made: python.expr = method(op)
+            return made
+        args = [self.expression(arg) for arg in op.args]
+        if op.name in _COMPARE:
+            return python.Compare(args[0], [_COMPARE[op.name]], [args[1]])
+        if op.name in _TWO:
+            return self.native(op.name, *args, self.constant(op.data))
+        if op.name in ("wildcards", "matches", "is_at"):
+            return self.native(op.name, args[0], self.constant(op.data))
+        return self.native(op.name, *args)  # text, count, item, negative
+
+    def _x_const(self, op: Op) -> python.expr:
+        return self.constant(op.data)
+
+    def _x_now(self, op: Op) -> python.expr:
+        return self.native("now")
+
+    def _x_slot(self, op: Op) -> python.expr:
+        return self.slot(op.data, python.Load())
+
+    def _x_at(self, op: Op) -> python.expr:
+        return python.Subscript(python.Name("a", python.Load()), self.constant(op.data), python.Load())
+
+    def _x_and(self, op: Op) -> python.expr:
+        return python.BoolOp(python.And(), [self.expression(arg) for arg in op.args])
+
+    def _x_or(self, op: Op) -> python.expr:
+        return python.BoolOp(python.Or(), [self.expression(arg) for arg in op.args])
+
+    def _x_not(self, op: Op) -> python.expr:
+        return python.UnaryOp(python.Not(), self.expression(op.args[0]))
+
+    def _x_exists(self, op: Op) -> python.expr:
+        return python.Compare(self.expression(op.args[0]), [python.IsNot()], [python.Constant(None)])
+
+    def _x_default(self, op: Op) -> python.expr:
+        self.temporaries += 1
+        name = f"t{self.temporaries}"
+        first = python.NamedExpr(python.Name(name, python.Store()), self.expression(op.args[0]))
+        there = python.Compare(first, [python.IsNot()], [python.Constant(None)])
+        return python.IfExp(there, python.Name(name, python.Load()), self.expression(op.args[1]))
+
+    def _x_bind(self, op: Op) -> python.expr:
+        stores = [
+            self.native("store", python.Constant(slot), self.expression(arg))
+            for slot, arg in zip(op.data, op.args[:-1], strict=True)
+        ]
+        parts = python.Tuple([*stores, self.expression(op.args[-1])], python.Load())
+        return python.Subscript(parts, python.Constant(len(stores)), python.Load())
+
+    def _x_list(self, op: Op) -> python.expr:
+        return python.List([self.expression(arg) for arg in op.args], python.Load())
+
+    def _x_load(self, op: Op) -> python.expr:
+        attribute, type_name, required = op.data
+        return self.native(
+            "load",
+            self.expression(op.args[0]),
+            self.constant(attribute),
+            self.constant(type_name),
+            self.constant(required),
+        )
+
+    def _x_meta(self, op: Op) -> python.expr:
+        return self.native("meta", self.expression(op.args[0]), *(self.constant(part) for part in op.data))
+
+    def _x_native(self, op: Op) -> python.expr:
+        return self.native("native", self.constant(op.data), *(self.expression(arg) for arg in op.args))
+
+    def _x_look_up(self, op: Op) -> python.expr:
+        name, names = op.data
+        args = [self.expression(arg) for arg in op.args]
+        return self.native("look_up", self.constant(name), self.constant(names), *args)
+
+    def _x_path_of(self, op: Op) -> python.expr:
+        return self.native("path_of", self.expression(op.args[0]), *(self.constant(part) for part in op.data))
+
+    def _x_in(self, op: Op) -> python.expr:
+        value, where = op.args
+        plain = value.name == "at" or (value.name == "load" and value.data[1] in ("Text", "Int"))
+        if plain and where.name == "list" and all(arg.name == "const" for arg in where.args):
+            known = self.constant(frozenset(arg.data for arg in where.args))
+            return python.Compare(self.expression(value), [python.In()], [known])
+        return self.native("contains", self.expression(value), self.expression(where))
+
+    def _condition(self, op: Op) -> python.expr:
+        return self.function([python.Return(self.expression(op))], _cost(op))
+
+    def _x_every(self, op: Op) -> python.expr:
+        return self.native(
+            op.name, self.expression(op.args[0]), self.constant(op.data), self._condition(op.args[1])
+        )
+
+    _x_some = _x_every
+
+    def _x_find(self, op: Op) -> python.expr:
+        condition = op.args[0] if op.args else None
+        test = self._condition(condition) if condition is not None else python.Constant(None)
+        return self.native("find", *(self.constant(part) for part in op.data), self.constant(condition), test)
+
+    # -- statements ------------------------------------------------------------------------------------------
+
+    def block(self, steps: tuple[Step, ...]) -> python.expr:
+        """A function that does what statements say."""
+        made = self.function([*self.statements(steps), _return(True)], 1)
+        if any(step.name == "do" and step.data.undo is not None for step in steps):
+            return self.function([python.Return(self.native("undone", made))], 0)
+        return made
+
+    def statements(self, steps: tuple[Step, ...]) -> list[python.stmt]:
+        found: list[python.stmt] = []
+        for step in steps:
+            found.append(
+                python.Expr(self.native("tick", python.Constant(min(1 + sum(map(_cost, step.args)), 10_000))))
+            )
+            found += self._statement(step)
+        return found
+
+    def _statement(self, step: Step) -> list[python.stmt]:
+        if step.name == "allow":
+            return [_return(False)]
+        if step.name == "if":
+            then, otherwise = (self._inline(block) for block in step.blocks)
+            return [python.If(self.expression(step.args[0]), then or [_nothing()], otherwise)]
+        if step.name == "let":
+            target = self.slot(step.data, python.Store())
+            return [python.Assign([target], self.expression(step.args[0]))]
+        if step.name == "require":
+            code, kind = step.data
+            constants = (self.constant(code), self.constant(kind), self.constant(self.deciding))
+            refusal = self.native("require", self.expression(step.args[1]), *constants)
+            condition = python.UnaryOp(python.Not(), self.expression(step.args[0]))
+            return [python.If(condition, [python.Expr(refusal)], [])]
+        if step.name == "each":
+            slot, limit = step.data
+            source, body = self.expression(step.args[0]), self.block(step.blocks[0])
+            return [_or_end(self.native("each", source, self.constant(slot), self.constant(limit), body))]
+        if step.name == "try":
+            body, recover = (self.block(block) for block in step.blocks)
+            return [_or_end(self.native("attempt", body, recover, self.constant(step.data)))]
+        return [python.Expr(self._effect(step))]
+
+    def _inline(self, block: tuple[Step, ...]) -> list[python.stmt]:
+        if not block:
+            return []
+        if any(step.name == "do" and step.data.undo is not None for step in block):
+            called = python.Call(self.block(block), [_FRAME], [])
+            return [_or_end(called)]
+        return self.statements(block)
+
+    def _effect(self, step: Step) -> python.expr:
+        args = [self.expression(arg) for arg in step.args]
+        if step.name == "do":
+            call: Call = step.data
+            undo_args = python.Tuple([self.expression(arg) for arg in call.undo_args], python.Load())
+            undo = (
+                self.function([python.Return(undo_args)], 0)
+                if call.undo is not None
+                else python.Constant(None)
+            )
+            return self.native("do", self.constant(call), python.Tuple(args, python.Load()), undo)
+        if step.name == "set_meta":
+            unit = args[2] if len(args) > 2 else self.constant("")
+            return self.native("set_meta", args[0], args[1], unit, self.constant(step.data))
+        if step.name == "fail":
+            return self.native("fail", args[0], *(self.constant(part) for part in step.data))
+        if step.name == "emit":
+            return self.native("emit", *(self.constant(part) for part in step.data), *args)
+        if step.name == "schedule":
+            return self.native("schedule", self.constant(step.data), *args)
+        if step.name == "note":
+            return self.native("note", args[0])
+        return self.native(
+            step.name, *args, self.constant(step.data)
+        )  # refuse, set_event, remove_meta, set_attribute
+
+    # -- the whole -------------------------------------------------------------------------------------------
+
+    def compile(self) -> dict[str, Callable[[Frame], Any]]:
+        module = python.fix_missing_locations(python.Module(list(self.functions), []))
+        for node in python.walk(module):
+            if not isinstance(node, ALLOWED):
+                raise AssertionError(f"the compiler made a {type(node).__name__}")
+        scope: dict[str, Any] = {"__builtins__": {}, **_NATIVES, **self.constants}
+        made: dict[str, Callable[[Frame], Any]] = {}
+        for code in compile(module, "<policy>", "exec", dont_inherit=True).co_consts:
+            if isinstance(code, CodeType):
+                made[code.co_name] = scope[code.co_name] = FunctionType(code, scope, code.co_name)
+        return made
 
 
-class Refused(Exception):
-    """A rule said no."""
-
-    def __init__(self, message: str, code: str, rule: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.rule = rule
+_FRAME: Final = python.Name("f", python.Load())
 
 
-Evaluate = Callable[[Frame], Any]
-Run = Callable[[Frame], None]
+def _return(value: bool) -> python.stmt:
+    return python.Return(python.Constant(value))
+
+
+def _nothing() -> python.stmt:
+    return python.Expr(python.Constant(None))
+
+
+def _or_end(call: python.expr) -> python.stmt:
+    return python.If(python.UnaryOp(python.Not(), call), [_return(False)], [])
+
+
+def _cost(op: Op) -> int:
+    return 1 + sum(map(_cost, op.args))
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledRule:
     """A rule ready to run."""
 
-    id: str
-    title: str
-    phase: str
-    event: str
-    location: Pattern
-    guards: tuple[Evaluate, ...]
-    body: tuple[Run, ...]
-    wants_digest: bool
-
-    def applies(self, frame: Frame) -> bool:
-        """Whether every `when` holds and no `unless` does."""
-        return all(guard(frame) for guard in self.guards)
-
-    def run(self, frame: Frame) -> None:
-        """Run the body.
-
-        Raises:
-            Refused: the rule refuses.
-            RuleFailed: it cannot be evaluated.
-        """
-        for statement in self.body:
-            statement(frame)
-
-
-@dataclass(frozen=True, slots=True)
-class CompiledPolicy:
-    """A whole policy, ready to run."""
-
-    name: str
-    version: int
-    by_event: Mapping[tuple[str, str], tuple[CompiledRule, ...]]  # (phase, event)
-    bodies: Mapping[str, tuple[Run, ...]]  # of `schedule`, by body id
-
-
-def compile_policy(
-    policy: ast.Policy, microservices: Mapping[str, MicroserviceSignature], zone: str
-) -> CompiledPolicy:
-    """Check and compile.
-
-    Raises:
-        RuleCheckError: the policy does not check.
-    """
-    check(policy, microservices, zone)
-    words = {vocabulary.name: vocabulary.words for vocabulary in policy.vocabularies}
-    patterns = {location.name: compile_location(location, words) for location in policy.locations}
-    by_event: dict[tuple[str, str], tuple[CompiledRule, ...]] = {}
-    bodies: dict[str, tuple[Run, ...]] = {}
-    for rule in policy.rules:
-        compiler = _RuleCompiler(rule, policy.name, bodies)
-        compiled = compiler.rule(patterns[rule.location])
-        key = (rule.phase, rule.event)
-        by_event[key] = (*by_event.get(key, ()), compiled)
-    return CompiledPolicy(policy.name, policy.version, by_event, bodies)
-
-
-class _RuleCompiler:
-    def __init__(self, rule: ast.Rule, policy_name: str, bodies: dict[str, tuple[Run, ...]]) -> None:
-        self._rule = rule
-        self._id = f"{policy_name}/{rule.id}"
-        self._bodies = bodies
-        self._scheduled = 0
-        self.wants_digest = False
-
-    def rule(self, location: Pattern) -> CompiledRule:
-        guards = [self._guard(guard, True) for guard in self._rule.when]
-        guards += [self._guard(guard, False) for guard in self._rule.unless]
-        body = self.block(self._rule.body)
-        return CompiledRule(
-            self._id, self._rule.title, self._rule.phase, self._rule.event, location, tuple(guards), body,
-            self.wants_digest,
-        )  # fmt: skip
-
-    def _guard(self, node: ast.Expression, wanted: bool) -> Evaluate:
-        value = self.expression(node)
-        return lambda frame: bool(value(frame)) is wanted
-
-    # -- statements ------------------------------------------------------------------------------------------
-
-    def block(self, statements: tuple[ast.Statement, ...]) -> tuple[Run, ...]:
-        return tuple(self._counted(self._statement(statement)) for statement in statements)
-
-    def _counted(self, run: Run) -> Run:
-        def counted(frame: Frame) -> None:
-            frame.step()
-            run(frame)
-
-        return counted
-
-    def _statement(self, node: ast.Statement) -> Run:
-        run: Run = getattr(self, f"_{type(node).__name__.lower()}")(node)
-        return run
-
-    def _refuse(self, node: ast.Refuse) -> Run:
-        message, code, rule = self.expression(node.message), node.code, self._id
-
-        def run(frame: Frame) -> None:
-            raise Refused(as_text(message(frame)), code, rule)
-
-        return run
-
-    def _require(self, node: ast.Require) -> Run:
-        condition, message = self.expression(node.condition), self.expression(node.message)
-        code, rule = node.code, self._id
-
-        def run(frame: Frame) -> None:
-            if not condition(frame):
-                raise Refused(as_text(message(frame)), code, rule)
-
-        return run
-
-    def _setmetadata(self, node: ast.SetMetadata) -> Run:
-        value = self.expression(node.value)
-        unit = self.expression(node.unit) if node.unit is not None else None
-        entity, attribute = node.entity, node.attribute
-
-        def run(frame: Frame) -> None:
-            written = as_text(value(frame))
-            subject = frame.subjects[entity]
-            frame.writer.set_metadata(subject, attribute, written, as_text(unit(frame)) if unit else "")
-
-        return run
-
-    def _setattribute(self, node: ast.SetAttribute) -> Run:
-        value, entity, target = self.expression(node.value), node.entity, f"{node.entity}.{node.attribute}"
-
-        def run(frame: Frame) -> None:
-            if target in frame.settable:
-                frame.settable[target] = value(frame)
-            else:
-                frame.writer.set_owner(frame.subjects[entity], as_text(value(frame)))
-
-        return run
-
-    def _let(self, node: ast.Let) -> Run:
-        value, name = self.expression(node.value), node.name
-
-        def run(frame: Frame) -> None:
-            frame.locals[name] = value(frame)
-
-        return run
-
-    def _if(self, node: ast.If) -> Run:
-        condition, then, otherwise = (
-            self.expression(node.condition),
-            self.block(node.then),
-            self.block(node.otherwise),
-        )
-
-        def run(frame: Frame) -> None:
-            for statement in then if condition(frame) else otherwise:
-                statement(frame)
-
-        return run
-
-    def _do(self, node: ast.Do) -> Run:
-        call = node.call
-        if call.name == "checksum":
-            self.wants_digest = True
-        positional = [self.expression(value) for value in call.positional]
-        named = {name: self.expression(value) for name, value in call.named}
-        name, giving = call.name, node.giving
-
-        def run(frame: Frame) -> None:
-            arguments: dict[str, Any] = {str(i): value(frame) for i, value in enumerate(positional)}
-            arguments |= {key: value(frame) for key, value in named.items()}
-            result = frame.writer.call(name, arguments)
-            if giving:
-                frame.locals[giving] = result
-
-        return run
-
-    def _schedule(self, node: ast.Schedule) -> Run:
-        body_id = f"{self._id}#{self._scheduled}"
-        self._scheduled += 1
-        self._bodies[body_id] = self.block(node.body)
-        key = self.expression(node.key) if node.key is not None else None
-        lengths = {
-            name: self.expression(value)
-            for name, value in (
-                ("after", node.after),
-                ("backoff", node.backoff),
-                ("limit", node.backoff_limit),
-                ("deadline", node.deadline),
-            )
-            if value is not None
-        }
-        name, retries = node.name, node.retries
-
-        def run(frame: Frame) -> None:
-            def length(which: str) -> float:
-                return float(lengths[which](frame)) if which in lengths else 0.0
-
-            frame.writer.schedule(
-                JobRequest(
-                    name=name,
-                    body_id=body_id,
-                    key=as_text(key(frame)) if key else "",
-                    captured=captured_values(frame),
-                    after_s=length("after"),
-                    retries=retries,
-                    backoff_s=length("backoff"),
-                    backoff_limit_s=length("limit"),
-                    deadline_s=length("deadline") if "deadline" in lengths else None,
-                )
-            )
-
-        return run
-
-    # -- expressions -----------------------------------------------------------------------------------------
-
-    def expression(self, node: ast.Expression) -> Evaluate:
-        compiled: Evaluate = getattr(self, f"_x_{type(node).__name__.lower()}")(node)
-        return compiled
-
-    def _x_constant(self, node: ast.Constant) -> Evaluate:
-        value = node.value
-        return lambda frame: value
-
-    def _x_text(self, node: ast.Text) -> Evaluate:
-        parts = [part if isinstance(part, str) else self.expression(part) for part in node.parts]
-        return lambda frame: "".join(p if isinstance(p, str) else as_text(p(frame)) for p in parts)
-
-    def _x_now(self, node: ast.Now) -> Evaluate:
-        return lambda frame: datetime.datetime.fromtimestamp(frame.now, zoneinfo.ZoneInfo(frame.timezone))
-
-    def _x_name(self, node: ast.Name) -> Evaluate:
-        name = node.name
-
-        def evaluate(frame: Frame) -> Any:
-            found = frame.locals.get(name, _MISSING)
-            if found is not _MISSING:
-                return found
-            if name == "actor":
-                return frame.actor
-            if name == "zone":
-                return frame.zone
-            subject = frame.subjects.get(name)
-            return subject if subject is not None else frame.entities[name]
-
-        return evaluate
-
-    def _x_attribute(self, node: ast.Attribute) -> Evaluate:
-        name, rule = node.name, self._id
-        if isinstance(node.of, ast.Name):
-            owner = node.of.name
-            if owner == "at":
-                return lambda frame: frame.at[name]
-
-            def of_name(frame: Frame) -> Any:
-                held = frame.locals.get(owner)
-                if isinstance(held, Mapping):
-                    return held.get(name)
-                entity = frame.entities.get(owner)
-                if entity is None or name not in entity:
-                    raise RuleFailed("RULE_ERROR", f"the event has no `{owner}.{name}` here", rule)
-                return entity[name]
-
-            return of_name
-        inner = self.expression(node.of)
-
-        def of_value(frame: Frame) -> Any:
-            held = inner(frame)
-            return held.get(name) if isinstance(held, Mapping) else None
-
-        return of_value
-
-    def _x_metadata(self, node: ast.Metadata) -> Evaluate:
-        attribute, entity, rule = node.attribute, node.entity, self._id
-
-        def evaluate(frame: Frame) -> Any:
-            frame.step()
-            subject = frame.subjects.get(entity)
-            if subject is None:
-                raise RuleFailed("RULE_ERROR", f"the event has no `{entity}` here", rule)
-            return frame.reader.metadata(subject, attribute)
-
-        return evaluate
-
-    def _x_call(self, node: ast.Call) -> Evaluate:
-        arguments = [self.expression(value) for value in node.positional]
-        function = _FUNCTIONS[node.name]
-
-        def evaluate(frame: Frame) -> Any:
-            frame.step()
-            return function(frame, *[argument(frame) for argument in arguments])
-
-        return evaluate
-
-    def _x_listof(self, node: ast.ListOf) -> Evaluate:
-        items = [self.expression(item) for item in node.items]
-        return lambda frame: [item(frame) for item in items]
-
-    def _x_not(self, node: ast.Not) -> Evaluate:
-        operand = self.expression(node.operand)
-        return lambda frame: not operand(frame)
-
-    def _x_logic(self, node: ast.Logic) -> Evaluate:
-        operands = [self.expression(operand) for operand in node.operands]
-        if node.operator == "and":
-            return lambda frame: all(operand(frame) for operand in operands)
-        return lambda frame: any(operand(frame) for operand in operands)
-
-    def _x_like(self, node: ast.Like) -> Evaluate:
-        operand = self.expression(node.operand)
-        pattern = re.compile(re.escape(node.pattern).replace(r"\*", ".*").replace(r"\?", "."), re.DOTALL)
-        return lambda frame: pattern.fullmatch(operand(frame)) is not None
-
-    def _x_exists(self, node: ast.Exists) -> Evaluate:
-        operand = self.expression(node.operand)
-        return lambda frame: operand(frame) is not None
-
-    def _x_binary(self, node: ast.Binary) -> Evaluate:
-        left, right, rule = self.expression(node.left), self.expression(node.right), self._id
-        if node.operator == "default":
-
-            def with_default(frame: Frame) -> Any:
-                value = left(frame)
-                return right(frame) if value is None else value
-
-            return with_default
-        operation = _OPERATIONS[node.operator]
-
-        def evaluate(frame: Frame) -> Any:
-            try:
-                return operation(left(frame), right(frame))
-            except (TypeError, ZeroDivisionError, OverflowError) as error:
-                raise RuleFailed("RULE_ERROR", f"`{node.operator}` failed: {error}", rule) from error
-
-        return evaluate
-
-
-def _add(left: Any, right: Any) -> Any:
-    return left + datetime.timedelta(seconds=right) if isinstance(left, datetime.datetime) else left + right
-
-
-def _subtract(left: Any, right: Any) -> Any:
-    if isinstance(left, datetime.datetime):
-        if isinstance(right, datetime.datetime):
-            return (left - right).total_seconds()
-        return left - datetime.timedelta(seconds=right)
-    return left - right
-
-
-_OPERATIONS: Final[dict[str, Callable[[Any, Any], Any]]] = {
-    "=": lambda a, b: a == b,
-    "!=": lambda a, b: a != b,
-    "<": lambda a, b: a < b,
-    "<=": lambda a, b: a <= b,
-    ">": lambda a, b: a > b,
-    ">=": lambda a, b: a >= b,
-    "+": _add,
-    "-": _subtract,
-    "*": lambda a, b: a * b,
-    "/": lambda a, b: a / b,
-    "in": lambda a, b: a in b,
-    "not in": lambda a, b: a not in b,
-}
-
-_FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
-    "members": lambda frame, group: frame.reader.members(group),
-    "service_group": lambda frame, beamline: f"{beamline}-service",
-    "base_name": lambda frame, path: path.rpartition("/")[2],
-    "parent": lambda frame, path: path.rpartition("/")[0] or "/",
-    "lower": lambda frame, text: text.lower(),
-    "starts_with": lambda frame, text, prefix: text.startswith(prefix),
-    "ends_with": lambda frame, text, suffix: text.endswith(suffix),
-    "size_text": lambda frame, size: size_text(size),
-    "count": lambda frame, items: len(items),
-}
-
-
-def size_text(size: int) -> str:
-    """A size as people write it."""
-    amount, unit = float(size), "B"
-    for larger in ("kB", "MB", "GB", "TB", "PB"):
-        if amount < 1000:
-            break
-        amount, unit = amount / 1000, larger
-    return f"{amount:.3g} {unit}"
-
-
-def as_text(value: Any) -> str:
-    """A value as it stands in a message or as metadata."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, datetime.datetime):
-        return value.isoformat()
-    if isinstance(value, float):
-        return f"{value:.12g}"
-    if isinstance(value, Subject):
-        return value.path
-    return "" if value is None else str(value)
-
-
-def captured_values(frame: Frame) -> dict[str, Any]:
-    """What a scheduled body takes along: captures, subjects, and locals that JSON can hold."""
-    kept = {
-        name: value
-        for name, value in frame.locals.items()
-        if isinstance(value, (str, int, float, bool)) or value is None
-    }
-    return {
-        "at": dict(frame.at),
-        "actor": frame.actor,
-        "locals": kept,
-        "subjects": {name: [s.kind, s.id, s.path] for name, s in frame.subjects.items()},
-    }
+    guards: Guards
+    body: Block
+    otherwise: Block
+
+
+def compile_guards(guards: tuple[Guard, ...]) -> Guards:
+    """One function that says whether all guards hold."""
+    unit = _Unit(deciding=False)
+    name = _guards(unit, guards)
+    return _safe(unit.compile()[name])
+
+
+def _guards(unit: _Unit, guards: tuple[Guard, ...]) -> str:
+    conditions: list[python.expr] = []
+    for guard in guards:
+        made = unit.expression(guard.condition)
+        conditions.append(made if guard.wanted else python.UnaryOp(python.Not(), made))
+    if not conditions:
+        conditions.append(python.Constant(True))
+    whole = conditions[0] if len(conditions) == 1 else python.BoolOp(python.And(), conditions)
+    cost = sum(_cost(guard.condition) for guard in guards) + 1
+    return _name(unit.function([python.Return(whole)], cost))
+
+
+def _name(made: python.expr) -> str:
+    assert isinstance(made, python.Name), "functions are known by their names"
+    return made.id
+
+
+def compile_body(body: Body, *, deciding: bool = False) -> Block:
+    """A function that does what a body says; it answers False when an `allow` ended it."""
+    unit = _Unit(deciding)
+    name = _name(unit.block(body.steps))
+    return _safe(unit.compile()[name])
+
+
+def compile_rule(rule: Rule) -> CompiledRule:
+    """Everything of a rule, in one go."""
+    unit = _Unit(rule.phase == "before")
+    guards = _guards(unit, rule.guards)
+    body = _name(unit.block(rule.body.steps))
+    otherwise = _name(unit.block(rule.otherwise.steps))
+    made = unit.compile()
+    return CompiledRule(_safe(made[guards]), _safe(made[body]), _safe(made[otherwise]))
+
+
+def _safe(function: Callable[[Frame], Any]) -> Callable[[Frame], bool]:
+    """The function, with what Python itself complains about as a failed rule."""
+
+    def run(frame: Frame) -> bool:
+        try:
+            return bool(function(frame))
+        except (TypeError, KeyError) as error:
+            raise RuleFailed(
+                "RULE_ERROR", f"a value is not there or cannot be used so: {error}", frame.rule
+            ) from error
+
+    return run

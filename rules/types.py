@@ -1,154 +1,206 @@
-"""Types of the language, and what a rule finds in scope: events, functions, microservices.
+"""Types as values, and which of them fit, compare and add up.
 
-A type is written as a text: `Bool`, `Int`, `Decimal`, `Text`, `Time`, `Duration`, `Size`, `Fraction`, `List<T>`,
-`T?` for what may be absent, an entity's name, or `Json` for what a microservice gives back and nobody described.
-There is no null: a `T?` is used with `default` or asked for with `exists`.
+`Any` stands where a finding was reported already, so that one mistake stays one finding. There is no null: `T?` is
+what may be absent, used with `default` or after it was asked for with `exists`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-NUMBERS: Final = frozenset({"Int", "Decimal", "Size", "Duration", "Fraction"})
-WRITTEN_AS_TEXT: Final = frozenset({"Text", "Int", "Decimal", "Size", "Duration", "Fraction", "Time", "Bool"})
-
 
 @dataclass(frozen=True, slots=True)
-class MicroserviceSignature:
-    """What the checker knows of a microservice.
-
-    `parameters` are (name, type, required) in their order. `effects` decide where it may be called: slow ones only
-    inside `schedule`.
-    """
+class Type:
+    """A type; `words` are those of a vocabulary, or of one literal word that may still become one of several."""
 
     name: str
-    parameters: tuple[tuple[str, str, bool], ...]
-    result: str
-    effects: tuple[str, ...]
-    slow: bool
-    fields: Mapping[str, str] = field(default_factory=dict)  # of the result, where it is a record
+    arguments: tuple["Type", ...] = ()
+    option: bool = False
+    words: frozenset[str] | None = None
+
+    def __str__(self) -> str:
+        inner = f"<{', '.join(str(a) for a in self.arguments)}>" if self.arguments else ""
+        return f"{self.name}{inner}{'?' if self.option else ''}"
+
+    @property
+    def required(self) -> "Type":
+        """The type of what is there."""
+        return Type(self.name, self.arguments, False, self.words) if self.option else self
+
+    @property
+    def optional(self) -> "Type":
+        return Type(self.name, self.arguments, True, self.words)
+
+    @property
+    def element(self) -> "Type":
+        return self.arguments[-1] if self.arguments else ANY
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionSignature:
-    """A pure function of the language."""
-
-    parameters: tuple[str, ...]
-    result: str
-
-
-FUNCTIONS: Final = MappingProxyType(
-    {
-        "members": FunctionSignature(("Text",), "List<Text>"),
-        "service_group": FunctionSignature(("Text",), "Text"),
-        "base_name": FunctionSignature(("Text",), "Text"),
-        "parent": FunctionSignature(("Text",), "Text"),
-        "lower": FunctionSignature(("Text",), "Text"),
-        "starts_with": FunctionSignature(("Text", "Text"), "Bool"),
-        "ends_with": FunctionSignature(("Text", "Text"), "Bool"),
-        "size_text": FunctionSignature(("Size",), "Text"),
-        "count": FunctionSignature(("List<Text>",), "Int"),
-    }
+ANY: Final = Type("Any")
+BOOL, INT, DECIMAL, TEXT, PATH = Type("Bool"), Type("Int"), Type("Decimal"), Type("Text"), Type("Path")
+TIME, DATE, DURATION, PERIOD, WINDOW = (
+    Type("Time"),
+    Type("Date"),
+    Type("Duration"),
+    Type("Period"),
+    Type("Window"),
+)
+SIZE, RATE, FRACTION, JSON = Type("Size"), Type("Rate"), Type("Fraction"), Type("Json")
+DIGEST, DOI, URN, FAILURE, LOCATION = (
+    Type("Digest"),
+    Type("Doi"),
+    Type("Urn"),
+    Type("Failure"),
+    Type("Location"),
 )
 
-_OBJECT: Final = {
-    "id": "Int", "path": "Text", "owner": "Text", "size": "Size", "checksum": "Text", "closed": "Bool",
-    "copies": "Int", "resource": "Text", "expected_size": "Size", "physical_path": "Text",
-}  # fmt: skip
-_COLLECTION: Final = {"id": "Int", "path": "Text", "owner": "Text"}
-_TARGET: Final = {"path": "Text"}
-
-
-@dataclass(frozen=True, slots=True)
-class EventSignature:
-    """What an event offers: entities with their attributes, and what `before` rules may set."""
-
-    entities: Mapping[str, Mapping[str, str]]
-    settable: Mapping[str, str] = field(default_factory=dict)
-
-
-EVENTS: Final = MappingProxyType(
+BASE: Final = MappingProxyType(
     {
-        "object create": EventSignature(
-            {"object": {k: _OBJECT[k] for k in ("path", "expected_size", "closed")}},
-            {"replica.resource": "Text"},
-        ),
-        "object write": EventSignature({"object": _OBJECT}),
-        "object close": EventSignature({"object": _OBJECT}),
-        "object read": EventSignature({"object": _OBJECT}),
-        "object delete": EventSignature({"object": _OBJECT}),
-        "object trash": EventSignature({"object": _OBJECT, "target": _TARGET}),
-        "object rename": EventSignature({"object": _OBJECT, "target": _TARGET}),
-        "object copy": EventSignature({"object": {"id": "Int", "path": "Text"}, "target": _TARGET}),
-        "object register": EventSignature(
-            {"object": {k: _OBJECT[k] for k in ("path", "size", "physical_path")}}
-        ),
-        "object checksum": EventSignature({"object": _OBJECT}),
-        "object touch": EventSignature({"object": _OBJECT}),
-        "object change": EventSignature({"object": _OBJECT}),
-        "replica create": EventSignature(
-            {"object": _OBJECT, "replica": {"purpose": "Text", "resource": "Text", "size": "Size"}},
-            {"replica.resource": "Text"},
-        ),
-        "replica trim": EventSignature(
-            {"object": _OBJECT, "replica": {"purpose": "Text", "resource": "Text"}}
-        ),
-        "collection create": EventSignature({"collection": {"path": "Text"}}),
-        "collection change": EventSignature({"collection": {"path": "Text"}}),
-        "collection delete": EventSignature({"collection": _COLLECTION}),
-        "collection trash": EventSignature({"collection": _COLLECTION, "target": _TARGET}),
-        "collection rename": EventSignature({"collection": _COLLECTION, "target": _TARGET}),
-        "metadata change": EventSignature(
-            {
-                "change": {"name": "Text", "old": "Text?", "new": "Text?", "unit": "Text", "op": "Text"},
-                "object": {"id": "Int", "path": "Text"},
-                "collection": {"id": "Int", "path": "Text"},
-            }
-        ),
-        "access grant": EventSignature({"grant": {"subject": "Text", "level": "Text"}}),
-        "access revoke": EventSignature({"grant": {"subject": "Text", "level": "Text"}}),
-        "access inherit": EventSignature({"grant": {"subject": "Text", "level": "Text"}}),
-        "access own": EventSignature({"grant": {"subject": "Text", "level": "Text"}}),
+        t.name: t
+        for t in (
+            ANY, BOOL, INT, DECIMAL, TEXT, PATH, TIME, DATE, DURATION, PERIOD, WINDOW, SIZE, RATE, FRACTION, JSON,
+            DIGEST, DOI, URN, FAILURE, LOCATION,
+        )
     }
-)
-"""Event name to what rules on it may use."""
+)  # fmt: skip
 
-SUBJECTS: Final = frozenset({"object", "collection"})
-"""Entities that have metadata and can be given to microservices."""
+GENERIC: Final = MappingProxyType({"List": 1, "Map": 2})
+TEXTS: Final = frozenset({"Text", "Path", "Digest", "Doi", "Urn"})
+"""Types whose values are texts: they compare with each other and with literals."""
+WRITTEN: Final = TEXTS | {
+    "Int",
+    "Decimal",
+    "Size",
+    "Duration",
+    "Period",
+    "Fraction",
+    "Rate",
+    "Time",
+    "Date",
+    "Bool",
+}
+"""Types whose values can stand in a sentence and be metadata."""
+NAMED: Final = frozenset({"User", "Group", "Resource", "Principal"})
+"""Entities that a text in quotes names."""
 
-AFTER_SETTABLE: Final = MappingProxyType({"object.owner": "Text", "collection.owner": "Text"})
-"""What `after` rules and jobs may set."""
+
+def list_of(element: Type) -> Type:
+    return Type("List", (element,))
 
 
-def element(list_type: str) -> str:
-    """`T` of `List<T>`."""
-    return list_type[5:-1] if list_type.startswith("List<") else "Json"
+def is_word(found: Type) -> bool:
+    """Whether this is a vocabulary, or a bare word on its way to becoming one."""
+    return found.words is not None
 
 
-def is_option(type_name: str) -> bool:
-    return type_name.endswith("?")
-
-
-def fits(found: str, wanted: str) -> bool:
-    """Whether a value of one type can stand where another is wanted."""
-    if "Json" in (found, wanted) or found == wanted:
+def fits(found: Type, wanted: Type, *, literal: bool = False) -> bool:
+    """Whether a value of one type can stand where another is wanted; `literal` for a text in quotes."""
+    if "Any" in (found.name, wanted.name):
         return True
-    if (found, wanted) == ("Int", "Decimal"):
-        return True
-    if wanted == "Path" and (found == "Text" or found in SUBJECTS):
-        return True
-    return is_option(wanted) and fits(found, wanted[:-1])
-
-
-def _same_number(left: str, right: str) -> bool:
-    return {left, right} in ({"Int", "Decimal"}, {"Int", "Size"})
-
-
-def comparable(left: str, right: str) -> bool:
-    """Whether two types can be compared."""
-    if is_option(left) or is_option(right):
+    if found.option and not wanted.option:
         return False
-    if "Json" in (left, right) or left == right:
+    found, wanted = found.required, wanted.required
+    if wanted.name == "T":
         return True
-    return _same_number(left, right)
+    if wanted.words is not None:
+        return found.name == wanted.name or (found.words is not None and found.words <= wanted.words)
+    if found.name == wanted.name:
+        pairs = zip(found.arguments, wanted.arguments, strict=False)
+        return all(fits(f, w) for f, w in pairs)
+    if (found.name, wanted.name) == ("Int", "Decimal"):
+        return True
+    if literal and found.name == "Text":
+        return wanted.name in TEXTS or wanted.name in NAMED
+    if wanted.name == "Principal":
+        return found.name in ("User", "Group", "Text")
+    if wanted.name == "Path":
+        return found.name in ("Text", "Collection", "Object")
+    if wanted.name == "Text":
+        return found.name in TEXTS or found.words is not None
+    return wanted.name == "Json" and (found.name in WRITTEN or found.name in ("List", "Map"))
+
+
+def comparable(left: Type, right: Type) -> bool:
+    """Whether two types can be compared."""
+    if "Any" in (left.name, right.name):
+        return True
+    if left.option or right.option:
+        return False
+    if left.words is not None and right.words is not None:
+        return left.name == right.name or left.words <= right.words or right.words <= left.words
+    if (left.words is not None or right.words is not None) and "Text" in (left.name, right.name):
+        return True
+    if left.name == right.name:
+        return True
+    if left.name in TEXTS and right.name in TEXTS:
+        return True
+    if {left.name, right.name} <= {"User", "Group", "Principal", "Text"} or (
+        {left.name, right.name} == {"Resource", "Text"}
+    ):
+        return True
+    return {left.name, right.name} in ({"Int", "Decimal"}, {"Decimal", "Fraction"}, {"Duration", "Period"})
+
+
+def ordered(left: Type) -> bool:
+    """Whether values of the type have an order."""
+    return left.name in (
+        "Any",
+        "Int",
+        "Decimal",
+        "Size",
+        "Duration",
+        "Fraction",
+        "Rate",
+        "Time",
+        "Date",
+        "Text",
+        "Path",
+    )
+
+
+_SUMS: Final[Mapping[tuple[str, str], Type]] = MappingProxyType(
+    {
+        ("Time", "Duration"): TIME, ("Time", "Period"): TIME, ("Duration", "Duration"): DURATION,
+        ("Duration", "Period"): PERIOD, ("Period", "Duration"): PERIOD, ("Period", "Period"): PERIOD,
+        ("Int", "Int"): INT, ("Int", "Decimal"): DECIMAL, ("Decimal", "Int"): DECIMAL, ("Decimal", "Decimal"): DECIMAL,
+        ("Size", "Size"): SIZE, ("Fraction", "Fraction"): FRACTION, ("Rate", "Rate"): RATE,
+    }
+)  # fmt: skip
+_PRODUCTS: Final[Mapping[tuple[str, str], Type]] = MappingProxyType(
+    {
+        ("Int", "Int"): INT, ("Int", "Decimal"): DECIMAL, ("Decimal", "Decimal"): DECIMAL, ("Int", "Size"): SIZE,
+        ("Decimal", "Size"): SIZE, ("Fraction", "Size"): SIZE, ("Int", "Duration"): DURATION,
+        ("Decimal", "Duration"): DURATION, ("Int", "Period"): PERIOD, ("Fraction", "Int"): DECIMAL,
+        ("Fraction", "Decimal"): DECIMAL, ("Int", "Rate"): RATE, ("Decimal", "Rate"): RATE, ("Rate", "Duration"): SIZE,
+        ("Fraction", "Fraction"): FRACTION,
+    }
+)  # fmt: skip
+_QUOTIENTS: Final[Mapping[tuple[str, str], Type]] = MappingProxyType(
+    {
+        ("Int", "Int"): DECIMAL, ("Int", "Decimal"): DECIMAL, ("Decimal", "Int"): DECIMAL,
+        ("Decimal", "Decimal"): DECIMAL, ("Size", "Int"): SIZE, ("Size", "Decimal"): SIZE, ("Size", "Size"): DECIMAL,
+        ("Size", "Rate"): DURATION, ("Size", "Duration"): RATE, ("Duration", "Int"): DURATION,
+        ("Duration", "Decimal"): DURATION, ("Duration", "Duration"): DECIMAL,
+    }
+)  # fmt: skip
+
+
+def arithmetic(operator: str, left: Type, right: Type) -> Type | None:
+    """The type of a sum, difference, product or quotient; None where it has no meaning."""
+    if "Any" in (left.name, right.name):
+        return ANY
+    if left.option or right.option:
+        return None
+    pair = (left.name, right.name)
+    if operator == "+":
+        if pair in (("Path", "Text"), ("Path", "Path")):
+            return PATH
+        if left.name in TEXTS and right.name in TEXTS:
+            return TEXT
+        return _SUMS.get(pair)
+    if operator == "-":
+        return DURATION if pair == ("Time", "Time") else _SUMS.get(pair)
+    if operator == "*":
+        return _PRODUCTS.get(pair) or _PRODUCTS.get((right.name, left.name))
+    return _QUOTIENTS.get(pair)

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from grid.catalog.database import Transaction
+from grid.catalog.database import Row, Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +113,9 @@ class Bundle:
     origin: str
     digest: str
     sources: dict[str, str]
+    granted: list[str] | None = None
+    pusher: str = ""
+    activated_at: float = 0.0
 
 
 def active_generation(tx: Transaction) -> int:
@@ -120,26 +123,47 @@ def active_generation(tx: Transaction) -> int:
     return int(tx.value("SELECT COALESCE(MAX(generation), 0) FROM policy_bundles WHERE active = 1"))
 
 
+_BUNDLE = "generation, origin, digest, sources, granted, pusher, activated_at"
+
+
+def _bundle(row: Row) -> Bundle:
+    granted = json.loads(row[4]) if row[4] else None
+    return Bundle(row[0], row[1], row[2], json.loads(row[3]), granted, row[5], row[6])
+
+
 def bundle(tx: Transaction, generation: int) -> Bundle | None:
-    row = tx.one(
-        "SELECT generation, origin, digest, sources FROM policy_bundles WHERE generation = :g",
-        {"g": generation},
-    )
-    return None if row is None else Bundle(row[0], row[1], row[2], json.loads(row[3]))
+    row = tx.one(f"SELECT {_BUNDLE} FROM policy_bundles WHERE generation = :g", {"g": generation})
+    return None if row is None else _bundle(row)
 
 
-def activate_bundle(tx: Transaction, origin: str, digest: str, sources: dict[str, str]) -> int:
+def bundles(tx: Transaction, *, limit: int) -> list[Bundle]:
+    """The latest bundles, newest first."""
+    rows = tx.all(f"SELECT {_BUNDLE} FROM policy_bundles ORDER BY generation DESC LIMIT :n", {"n": limit})
+    return [_bundle(row) for row in rows]
+
+
+def activate_bundle(
+    tx: Transaction, origin: str, digest: str, sources: dict[str, str], granted: list[str] | None, pusher: str
+) -> int:
     """Make these sources the zone's policy; the same digest active already stays as it is."""
     current = active_generation(tx)
     known = bundle(tx, current) if current else None
-    if known is not None and known.digest == digest:
+    if known is not None and known.digest == digest and known.origin == origin:
         return current
     generation = int(tx.value("SELECT COALESCE(MAX(generation), 0) + 1 FROM policy_bundles"))
     tx.run("UPDATE policy_bundles SET active = 0 WHERE active = 1")
     tx.run(
-        "INSERT INTO policy_bundles (generation, origin, digest, sources, activated_at, active)"
-        " VALUES (:g, :origin, :digest, :sources, :now, 1)",
-        {"g": generation, "origin": origin, "digest": digest, "sources": json.dumps(sources), "now": tx.now},
+        "INSERT INTO policy_bundles (generation, origin, digest, sources, granted, pusher, activated_at, active)"
+        " VALUES (:g, :origin, :digest, :sources, :granted, :pusher, :now, 1)",
+        {
+            "g": generation,
+            "origin": origin,
+            "digest": digest,
+            "sources": json.dumps(sources),
+            "granted": json.dumps(granted) if granted is not None else "",
+            "pusher": pusher,
+            "now": tx.now,
+        },
     )
     return generation
 
@@ -158,3 +182,59 @@ def entity_counts(tx: Transaction) -> dict[str, int]:
         "outbox", "decisions",
     )  # fmt: skip
     return dict(zip(names, (int(value) for value in row or ()), strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRecord:
+    """A decision as it was recorded."""
+
+    id: int
+    decided_at: float
+    event: str
+    subject: str
+    actor: str
+    decision: str
+    code: str
+    rule: str
+    sentence: str
+    bundle_generation: int
+
+
+_DECISION = "id, decided_at, event, subject, actor, decision, code, rule, sentence, bundle_generation"
+
+
+def recent_decisions(tx: Transaction, *, limit: int, refused_only: bool = False) -> list[DecisionRecord]:
+    """The latest decisions, newest first."""
+    where = "WHERE decision <> 'allowed'" if refused_only else ""
+    rows = tx.all(f"SELECT {_DECISION} FROM decisions {where} ORDER BY id DESC LIMIT :n", {"n": limit})
+    return [DecisionRecord(*row) for row in rows]
+
+
+def decisions_about(tx: Transaction, path: str, *, limit: int) -> list[dict[str, Any]]:
+    """What the policy decided about a path, newest first."""
+    rows = tx.all(
+        f"SELECT {_DECISION} FROM decisions WHERE subject = :path ORDER BY id DESC LIMIT :n",
+        {"path": path, "n": limit},
+    )
+    names = _DECISION.split(", ")
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def note_policy_problem(tx: Transaction, problem: str) -> None:
+    """Remember what is wrong with the policy files, or that nothing is."""
+    tx.run("DELETE FROM grid_configuration WHERE namespace = 'beamgrid' AND option_name = 'policy_problem'")
+    if problem:
+        tx.run(
+            "INSERT INTO grid_configuration (namespace, option_name, option_value)"
+            " VALUES ('beamgrid', 'policy_problem', :text)",
+            {"text": problem},
+        )
+
+
+def policy_problem(tx: Transaction) -> str:
+    return str(
+        tx.value(
+            "SELECT option_value FROM grid_configuration WHERE namespace = 'beamgrid' AND option_name = 'policy_problem'"
+        )
+        or ""
+    )

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from grid.catalog.database import Row, Transaction
 from grid.model import Resource
 
-_COLUMNS = "id, name, type, host, vault_path, status, context, parent_id, parent_context, free_space"
+_COLUMNS = (
+    "id, name, type, host, vault_path, status, context, parent_id, parent_context, free_space, medium, site"
+)
 
 
 def _resource(row: Row) -> Resource:

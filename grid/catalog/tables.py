@@ -329,7 +329,7 @@ jobs = Table(
     _text("user_name", None),
     _text("user_zone", None),
     _text("captured", "{}"),  # typed values the body uses, as JSON
-    _text("state", "waiting"),  # waiting, running, done, dead
+    _text("state", "waiting"),  # waiting, running, done, dead, paused, cancelled
     Column("not_before", Double, nullable=False),
     Column("deadline", Double),
     Column("attempts", Integer, nullable=False, server_default="0"),
@@ -341,7 +341,9 @@ jobs = Table(
     _text("last_failure"),
     Column("created_at", Double, nullable=False),
     Column("finished_at", Double),
-    CheckConstraint("state IN ('waiting', 'running', 'done', 'dead')", name="state"),
+    Column("priority", Integer, nullable=False, server_default="5"),  # 1 to 9, 9 first
+    _text("lane"),  # work of one rule, or of one rule on one resource: one lane never starves another
+    CheckConstraint("state IN ('waiting', 'running', 'done', 'dead', 'paused', 'cancelled')", name="state"),
 )
 Index(
     "uq_jobs_open_key",
@@ -352,6 +354,8 @@ Index(
     postgresql_where=jobs.c.state == "waiting",
 )
 Index("ix_jobs_state_not_before", jobs.c.state, jobs.c.not_before)
+Index("ix_jobs_lane", jobs.c.state, jobs.c.lane, jobs.c.priority, jobs.c.not_before)
+Index("ix_jobs_state_leased_until", jobs.c.state, jobs.c.leased_until)
 
 decisions = Table(
     "decisions",
@@ -391,4 +395,49 @@ policy_bundles = Table(
     _text("sources", None),  # file name to text, as JSON
     Column("activated_at", Double, nullable=False),
     Column("active", Integer, nullable=False, server_default="0"),
+    _text("granted"),  # location patterns as JSON; empty for everywhere
+    _text("pusher"),
+)
+
+frozen = Table(
+    "frozen",
+    metadata,
+    _id("root_id"),  # the collection that was frozen
+    _id("entity_id"),
+    Column("is_collection", Integer, nullable=False),
+    _id("acl_id"),  # what the entity had before
+    PrimaryKeyConstraint("root_id", "entity_id"),
+)
+
+promises = Table(
+    "promises",
+    metadata,
+    _id("data_id"),
+    _text("keep_id", None),
+    _text("reason"),  # why the promise is not met; empty when it is
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    _text("held"),  # numbers of the replicas that satisfy it, which may not be trimmed
+    Column("checked_at", Double, nullable=False),
+    Column("next_at", Double, nullable=False),
+    PrimaryKeyConstraint("data_id", "keep_id"),
+    Index("ix_promises_next_at", "next_at"),
+)
+
+keep_queue = Table(
+    "keep_queue",
+    metadata,
+    _id("data_id", primary_key=True),  # objects that changed since their promises were looked at
+    Column("queued_at", Double, nullable=False),
+)
+
+periodic = Table(
+    "periodic",
+    metadata,
+    _text("name", None, primary_key=True),  # of a sweep, or of the slow pass over all promises
+    Column("next_at", Double, nullable=False, server_default="0"),
+    _text("position"),
+    Column("lease_id", BigInteger),
+    Column("leased_until", Double, nullable=False, server_default="0"),
+    Column("last_run_at", Double, nullable=False, server_default="0"),
+    _text("last_result"),
 )

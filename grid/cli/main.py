@@ -9,16 +9,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from grid import app, config, maintenance
+from grid.cli import jobs as job_commands
+from grid.cli import policy as policy_commands
 from grid.errors import GridError
-from grid.policy.engine import signatures
 from grid.secrets import KeyFileError
-from rules import RuleCheckError, Source, compile_policy, parse
 
 _EXAMPLES = """examples:
   beamgrid init ./maxiv --zone maxiv --admin rods
   beamgrid serve ./maxiv --workers 4
   beamgrid status ./maxiv --json
-  beamgrid policy check ./maxiv/facility.policy --zone maxiv
+  beamgrid policy check ./maxiv/facility.policy
+  beamgrid jobs list ./maxiv
   beamgrid backup ./maxiv maxiv.tar.gz
 """
 
@@ -50,11 +51,17 @@ def build_parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", help="how a zone is")
     status.add_argument("dir", type=Path)
     status.add_argument("--json", action="store_true")
-    policy = commands.add_parser("policy", help="work on policies")
-    verbs = policy.add_subparsers(dest="verb", required=True)
-    check = verbs.add_parser("check", help="check a policy file")
-    check.add_argument("file", type=Path)
-    check.add_argument("--zone", required=True, help="the zone it is for")
+    reload = commands.add_parser(
+        "reload", help="read settings and policy files again; says what is wrong with them"
+    )
+    reload.add_argument("dir", type=Path)
+    worker = commands.add_parser(
+        "worker", help="run scheduled work of a zone in the foreground, on any host that reaches it"
+    )
+    worker.add_argument("dir", type=Path)
+    worker.add_argument("--allow-root", action="store_true", help="although this is root's account")
+    policy_commands.add_parser(commands)
+    job_commands.add_parser(commands)
     backup = commands.add_parser(
         "backup", help="catalog, key and settings into one archive, while the zone is served"
     )
@@ -121,6 +128,8 @@ def _status(arguments: argparse.Namespace) -> int:
         return 0
     print(f"zone {facts['zone']}: {'served at ' + facts['address'] if facts['served'] else 'not served'}")
     print(f"policy: {facts['policy']}   catalog schema: {facts['schema_version']}")
+    if facts["policy_problem"]:
+        print(f"the policy files do not check, the last good policy stays: {facts['policy_problem']}")
     counts = facts["counts"]
     print(
         f"holds {counts['collections']} collections, {counts['data_objects']} data objects,"
@@ -145,19 +154,18 @@ def _status(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _policy(arguments: argparse.Namespace) -> int:
-    try:
-        compiled = compile_policy(
-            parse(Source(arguments.file.name, arguments.file.read_text("utf-8"))),
-            signatures(),
-            arguments.zone,
-        )
-    except RuleCheckError as error:
-        print(error, file=sys.stderr)
-        return 1
-    rules = sum(len(found) for found in compiled.by_event.values())
-    print(f"{compiled.name} version {compiled.version}: {rules} rules check")
+def _reload(arguments: argparse.Namespace) -> int:
+    app.ask_to_reload(arguments.dir)
+    print("settings and policy are read again")
     return 0
+
+
+def _worker(arguments: argparse.Namespace) -> int:
+    if os.geteuid() == 0 and not arguments.allow_root:
+        raise config.SettingError(
+            "the worker should not run as root: use the zone's service account, or say --allow-root"
+        )
+    return app.work(arguments.dir, config.load(arguments.dir))
 
 
 def _backup(arguments: argparse.Namespace) -> int:
@@ -192,8 +200,8 @@ def _upgrade(arguments: argparse.Namespace) -> int:
 
 
 _COMMANDS = {
-    "init": _init, "serve": _serve, "status": _status, "policy": _policy, "backup": _backup, "restore": _restore,
-    "upgrade": _upgrade,
+    "init": _init, "serve": _serve, "status": _status, "policy": policy_commands.run, "jobs": job_commands.run,
+    "reload": _reload, "worker": _worker, "backup": _backup, "restore": _restore, "upgrade": _upgrade,
 }  # fmt: skip
 
 

@@ -159,6 +159,59 @@ class AccessRights:
                 bounds,
             )
 
+    def freeze(self, caller: Caller, text: str) -> None:
+        """Lower every right above reading in a tree to reading; what was before is kept for `thaw`.
+
+        Freezing what is frozen changes nothing.
+        """
+        self._freeze_or_thaw(caller, text, freeze=True)
+
+    def thaw(self, caller: Caller, text: str) -> None:
+        """Give back the rights that `freeze` took; later changes of rights in the tree are undone with it."""
+        self._freeze_or_thaw(caller, text, freeze=False)
+
+    def _freeze_or_thaw(self, caller: Caller, text: str, *, freeze: bool) -> None:
+        path = self._context.path(text).text
+        with self._context.database.read() as tx:
+            subject_id, acl_id, is_collection = self._subject(tx, path)
+            if not is_collection:
+                raise InvalidArgument(f"`{paths.printable(path)}` is no collection")
+            self._context.require(tx, acl_id, caller, Access.OWN, path, admin=False)
+        grant = {"subject": "", "level": "freeze" if freeze else "thaw"}
+        event = Event("access", "revoke" if freeze else "grant", caller, path, subject_id, {"grant": grant})
+        self._context.policy.before(event)
+        with self._context.database.write() as tx:
+            if tx.one("SELECT 1 FROM frozen WHERE root_id = :id LIMIT 1", {"id": subject_id}) is None:
+                if not freeze:
+                    return
+                self._freeze(tx, path, subject_id)
+            elif freeze:
+                return
+            else:
+                _thaw(tx, subject_id)
+            self._context.happened(tx, event, frozen=freeze)
+
+    def _freeze(self, tx: Transaction, path: str, root_id: int) -> None:
+        low, high = paths.subtree_bounds(path)
+        bounds = {"path": path, "low": low, "high": high, "root": root_id}
+        inside = "(path = :path OR (path >= :low AND path < :high))"
+        tx.run(
+            "INSERT INTO frozen (root_id, entity_id, is_collection, acl_id)"
+            f" SELECT :root, id, 1, acl_id FROM collections WHERE {inside} UNION ALL SELECT :root, id, 0, acl_id"
+            f" FROM data_objects WHERE collection_id IN (SELECT id FROM collections WHERE {inside})",
+            bounds,
+        )
+        for (acl_id,) in tx.all("SELECT DISTINCT acl_id FROM frozen WHERE root_id = :root", bounds):
+            entries = self._context.acls.entries(tx, acl_id)
+            lowered = {user: min(level, int(Access.READ)) for user, level in entries.items()}
+            successor = self._context.acls.find_or_make(tx, lowered)
+            for table in ("collections", "data_objects"):
+                tx.run(
+                    f"UPDATE {table} SET acl_id = :new WHERE id IN"
+                    " (SELECT entity_id FROM frozen WHERE root_id = :root AND acl_id = :old)",
+                    {"new": successor, "root": root_id, "old": acl_id},
+                )
+
     def _set_inheritance(
         self, caller: Caller, text: str, inherit: bool, *, recursive: bool, admin: bool
     ) -> None:
@@ -182,6 +235,16 @@ class AccessRights:
                     {"i": int(inherit), "low": low, "high": high},
                 )
             self._context.happened(tx, event, inherit=inherit, recursive=recursive)
+
+
+def _thaw(tx: Transaction, root_id: int) -> None:
+    for table in ("collections", "data_objects"):
+        tx.run(
+            f"UPDATE {table} SET acl_id = (SELECT f.acl_id FROM frozen f WHERE f.root_id = :root"
+            f" AND f.entity_id = {table}.id) WHERE id IN (SELECT entity_id FROM frozen WHERE root_id = :root)",
+            {"root": root_id},
+        )
+    tx.run("DELETE FROM frozen WHERE root_id = :root", {"root": root_id})
 
 
 def _level(name: str) -> Access:

@@ -64,6 +64,8 @@ class NamespaceContext:
             NotPrivileged: `admin` was said by somebody who is none.
         """
         if caller.rights_of_rules:
+            if not caller.may_act_at(what):
+                raise AccessDenied(f"the policy was not granted rights at `{paths.printable(what)}`")
             return
         if admin:
             if not caller.is_admin:

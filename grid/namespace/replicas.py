@@ -4,11 +4,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from grid import paths
-from grid.catalog import journal
+from grid.catalog import journal, promises
 from grid.catalog import objects as object_rows
 from grid.catalog.database import Transaction
 from grid.codes import Status
 from grid.errors import (
+    AccessDenied,
     ChecksumMismatch,
     InvalidArgument,
     Locked,
@@ -272,6 +273,11 @@ class Replicas:
                     status=Status.USER_INCOMPATIBLE_PARAMS,
                 )
             for replica in chosen:
+                kept = promises.holders(tx, found.id, replica.number)
+                if kept:
+                    raise AccessDenied(
+                        f"replica {replica.number} of `{path}` is one that {', '.join(kept)} promises to keep"
+                    )
                 self._drop(tx, found, replica, unregister=request.unregister)
                 name = tree.by_id[replica.resource_id].name
                 event = Event(

@@ -1,39 +1,46 @@
-"""Scheduled work: a process that leases jobs from the catalog and runs their bodies.
+"""Scheduled work: a process that leases jobs from the catalog and runs their bodies, sweeps and promises.
 
-At least once: a body whose worker vanished runs again, so everything it does is repeatable. A job runs the
-policy it was scheduled by, with that policy's rights.
+At least once: a body whose worker vanished runs again, so everything it does is repeatable, and each call of a
+microservice carries a token that is the same in every attempt. A job runs the policy it was scheduled by, with that
+policy's rights. Several threads work side by side, and no lane of jobs may take them all.
 """
 
 import logging
 import signal
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, Final
 
-from grid.catalog import collections as collection_rows
-from grid.catalog import jobs
-from grid.catalog import objects as object_rows
+from grid.catalog import jobs, periodic
 from grid.catalog.database import Database
 from grid.catalog.jobs import Job
 from grid.errors import CatalogBusy, CatalogUnavailable, GridError, NotFound, RuleBroken
-from grid.model import Avu, Caller
-from grid.namespace import MetadataOperation, Namespace
-from grid.namespace import Subject as MetadataSubject
-from grid.namespace.data_objects import object_facts
-from grid.policy.engine import PolicyEngine
+from grid.model import Caller
+from grid.namespace import Namespace
+from grid.policy import attributes
+from grid.policy.bundles import CheckedBundle
+from grid.policy.engine import PolicyEngine, rule_caller
+from grid.policy.host import JobEffects, failure_of
+from grid.policy.keeping import Keeper
 from grid.policy.services import MicroserviceHost
-from rules import Frame, JobRequest, Refused, RuleError, Subject
+from grid.policy.sweeps import SweepRunner
+from rules import Entity, Frame, JobRequest, RuleFailed
+from rules.compiler import compile_body
+from rules.core import Body, ScheduledBody
+from rules.runtime import frame_slots, thawed
 
 IDLE_S: Final = 0.2
-SWEEP_EVERY_S: Final = 600.0
+TIDY_EVERY_S: Final = 600.0
+RENEW_EVERY_S: Final = 60.0
+JOB_STEPS: Final = 1_000_000
 
 _log = logging.getLogger("beamgrid.jobs")
 
 
 class JobWorker:
-    """Runs jobs until told to stop."""
+    """Runs jobs, sweeps and promises until told to stop."""
 
     def __init__(
         self,
@@ -41,28 +48,48 @@ class JobWorker:
         policy: PolicyEngine,
         host: MicroserviceHost,
         namespace: Namespace,
-        timezone: str,
+        *,
+        threads: int = 1,
     ) -> None:
         self._database = database
         self._policy = policy
         self._host = host
         self._namespace = namespace
-        self._timezone = timezone
+        self._threads = threads
         self._stopping = threading.Event()
+        self._running: set[int] = set()
+        self._keeper = Keeper(database, namespace, policy)
+        self._sweeps = SweepRunner(database, policy.zone, policy.timezone)
 
     def run(self) -> None:
         """Serve until SIGTERM."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stopping.set())
         signal.signal(signal.SIGHUP, lambda *_: self._policy.forget())
-        next_sweep = time.monotonic() + SWEEP_EVERY_S
+        others = [
+            threading.Thread(target=self._loop, name=f"job-{n}", daemon=True) for n in range(1, self._threads)
+        ]
+        for thread in others:
+            thread.start()
+        self._loop(first=True)
+        for thread in others:
+            thread.join(timeout=30)
+
+    def _loop(self, *, first: bool = False) -> None:
+        next_tidying = time.monotonic() + TIDY_EVERY_S
+        next_renewal = time.monotonic() + RENEW_EVERY_S
         while not self._stopping.is_set():
             try:
                 worked = self.run_one()
-                if time.monotonic() >= next_sweep:
-                    self._namespace.finisher.recover()
-                    self._namespace.finisher.sweep_staging()
-                    next_sweep = time.monotonic() + SWEEP_EVERY_S
+                if first:
+                    worked = self.run_periodic() or worked
+                    if time.monotonic() >= next_tidying:
+                        self._namespace.finisher.recover()
+                        self._namespace.finisher.sweep_staging()
+                        next_tidying = time.monotonic() + TIDY_EVERY_S
+                    if time.monotonic() >= next_renewal:
+                        self._renew()
+                        next_renewal = time.monotonic() + RENEW_EVERY_S
             except (CatalogBusy, CatalogUnavailable) as error:
                 _log.warning("jobs wait for the catalog: %s", error)
                 self._stopping.wait(1.0)
@@ -70,122 +97,173 @@ class JobWorker:
             if not worked:
                 self._stopping.wait(IDLE_S)
 
+    def _renew(self) -> None:
+        if self._running:
+            with self._database.write(durable=False) as tx:
+                jobs.renew(tx, list(self._running), self._namespace.context.lease_id)
+
+    # -- jobs ------------------------------------------------------------------------------------------------
+
     def run_one(self) -> bool:
-        """Run the job that has been due for longest; False when none is due."""
+        """Run one job that is due; False when none is."""
         lease_id = self._namespace.context.lease_id
         with self._database.read() as tx:
             if not jobs.something_due(tx):
                 return False
         with self._database.write(durable=False) as tx:
-            job = jobs.claim(tx, lease_id)
+            job = jobs.claim(tx, lease_id, per_lane=max(1, self._threads // 2))
         if job is None:
             return False
+        self._running.add(job.id)
         try:
-            self._run_body(job)
-        except (Refused, RuleError, GridError) as error:
-            with self._database.write() as tx:
-                final = not _may_help(error)
-                given_up = jobs.fail(tx, job, lease_id, str(error), final=final)
-            _log.warning(
-                "job %d (%s) failed%s: %s", job.id, job.name, ", given up" if given_up else "", error
-            )
-            return True
-        with self._database.write() as tx:
-            jobs.finish(tx, job.id, lease_id)
+            self._work(job, lease_id)
+        finally:
+            self._running.discard(job.id)
         return True
 
+    def _work(self, job: Job, lease_id: int) -> None:
+        failure: RuleFailed | None = None
+        try:
+            self._run_body(job)
+        except RuleFailed as error:
+            failure = error
+        except (CatalogBusy, CatalogUnavailable):
+            raise
+        except GridError as error:
+            failure = failure_of(error)
+        if failure is None:
+            with self._database.write() as tx:
+                jobs.finish(tx, job.id, lease_id)
+            return
+        final = failure.kind != "retryable" and failure.kind != "refused"
+        with self._database.write() as tx:
+            given_up = jobs.fail(tx, job, lease_id, f"{failure.code}: {failure}", final=final)
+        _log.warning("job %d (%s) failed%s: %s", job.id, job.name, ", given up" if given_up else "", failure)
+        if given_up:
+            self._give_up(job)
+
     def _run_body(self, job: Job) -> None:
-        policy = self._policy.at_generation(job.bundle_generation)
-        body = policy.bodies.get(job.body_id)
-        if body is None:
+        bundle, scheduled = self._scheduled(job)
+        frame = self._frame(job, bundle, scheduled.body)
+        if frame is None:
+            _log.info("job %d (%s) has nothing left to work on", job.id, job.name)
+            return
+        compile_body(scheduled.body)(frame)
+
+    def _give_up(self, job: Job) -> None:
+        try:
+            bundle, scheduled = self._scheduled(job)
+            frame = self._frame(job, bundle, scheduled.give_up)
+            if frame is not None and scheduled.give_up.steps:
+                compile_body(scheduled.give_up)(frame)
+        except (RuleFailed, GridError) as error:
+            _log.error("what job %d (%s) does on giving up failed: %s", job.id, job.name, error)
+
+    def _scheduled(self, job: Job) -> tuple[CheckedBundle, ScheduledBody]:
+        bundle = self._policy.at_generation(job.bundle_generation)
+        scheduled = bundle.active.scheduled(job.body_id)
+        if scheduled is None:
             raise RuleBroken(
                 f"the policy of generation {job.bundle_generation} has no `{job.body_id}` any more"
             )
-        caller = self._caller(job)
-        subjects, entities = self._subjects(job.captured.get("subjects", {}))
-        if job.captured.get("subjects") and not subjects:
-            _log.info("job %d (%s) has nothing left to work on", job.id, job.name)
-            return
-        frame = Frame(
-            rule=job.rule_id,
-            entities=entities,
-            subjects=subjects,
-            at=job.captured.get("at", {}),
-            actor=job.captured.get("actor", ""),
-            zone=self._namespace.context.zone,
-            now=time.time(),
-            reader=_JobWriter(self._namespace, self._host, caller),
-            timezone=self._timezone,
-            locals=dict(job.captured.get("locals", {})),
-        )
-        for statement in body:
-            statement(frame)
+        return bundle, scheduled
 
-    def _caller(self, job: Job) -> Caller:
+    def _frame(self, job: Job, bundle: CheckedBundle, body: Body) -> Frame | None:
+        """The values the job took along, as they are now; None when what it was about is gone."""
+        captured = job.captured
+        slots: list[Any] = [None] * len(body.names)
+        for slot, value in captured.get("slots", {}).items():
+            thing = thawed(value)
+            if (
+                isinstance(thing, Entity)
+                and thing.kind in ("Object", "Collection")
+                and isinstance(thing.key, int)
+            ):
+                facts = self._fresh(thing)
+                if not facts:
+                    return None
+                thing = Entity(thing.kind, thing.key, str(facts["path"]), facts)
+            slots[int(slot)] = thing
+        return Frame(
+            job.rule_id, slots, captured.get("at", {}), datetime.now(UTC), self._effects(job, bundle),
+            self._policy.timezone, token=f"job {job.id}", steps=JOB_STEPS, rows=100_000,
+        )  # fmt: skip
+
+    def _fresh(self, entity: Entity) -> dict[str, Any]:
+        with self._database.read() as tx:
+            return attributes.facts_of(tx, entity.kind, entity.key)
+
+    def _effects(self, job: Job, bundle: CheckedBundle) -> JobEffects:
         users = self._namespace.users
         try:
             caller = users.caller(job.user_name, job.user_zone, request_id=f"job {job.id}")
         except NotFound as error:
             raise RuleBroken(f"the user of the job was removed: {error}") from error
-        return replace(caller, rights_of_rules=True)
+        return self.effects(caller, bundle)
 
-    def _subjects(
-        self, captured: Mapping[str, Any]
-    ) -> tuple[dict[str, Subject], dict[str, Mapping[str, Any]]]:
-        """The job's subjects as they are now; what was removed is not among them."""
-        subjects: dict[str, Subject] = {}
-        entities: dict[str, Mapping[str, Any]] = {}
+    def effects(self, caller: Caller, bundle: CheckedBundle) -> JobEffects:
+        """What a body may do for a caller, with the rights that its bundle was granted."""
+
+        def schedule(tx: Any, request: JobRequest) -> None:
+            self._policy.schedule(tx, request, bundle.generation, caller)
+
+        def on_signal(name: str, carried: Any) -> None:
+            self.signal(name, carried, caller, bundle)
+
+        acting = replace(rule_caller(caller, bundle), request_id=caller.request_id)
+        return JobEffects(self._namespace, acting, self._host, schedule, on_signal, bundle.active.metadata)
+
+    # -- signals ---------------------------------------------------------------------------------------------
+
+    def signal(self, name: str, carried: Any, caller: Caller, bundle: CheckedBundle) -> None:
+        """Run the rules on a signal."""
+        for active in bundle.active.signals.get(name, ()):
+            entities = {
+                "signal": dict(carried), "actor": Entity("User", caller.user.name, caller.user.name),
+                "zone": Entity("Zone", self._policy.zone, self._policy.zone, {"name": self._policy.zone}),
+            }  # fmt: skip
+            frame = Frame(
+                active.rule.id, frame_slots(active.rule.body, entities), {}, datetime.now(UTC),
+                self.effects(caller, bundle), self._policy.timezone, token=f"signal {caller.request_id}", steps=JOB_STEPS,
+            )  # fmt: skip
+            if active.compiled.guards(frame):
+                active.compiled.body(frame)
+            else:
+                active.compiled.otherwise(frame)
+
+    # -- sweeps and promises ---------------------------------------------------------------------------------
+
+    def run_periodic(self) -> bool:
+        """Run the sweeps and promises that are due; False when none was."""
+        bundle = self._policy.bundle.current
+        worked = self._keeper.run_some(bundle)
+        for sweep in bundle.active.sweeps:
+            now = datetime.now(UTC)
+            if not self._sweeps.is_open(sweep, now) or not self._due(sweep.id):
+                continue
+            with self._database.write(durable=False) as tx:
+                turn = periodic.take(tx, sweep.id, self._namespace.context.lease_id)
+            if turn is None:
+                continue
+            report = self._sweeps.run(
+                sweep, self.effects(self.service_caller(f"sweep {sweep.id}"), bundle), now=now
+            )
+            with self._database.write() as tx:
+                every = self._sweeps.every(sweep).total_seconds()
+                periodic.done(tx, sweep.id, next_at=now.timestamp() + every, result=report.summary)
+            _log.info("sweep %s: %s", sweep.id, report.summary)
+            worked = True
+        return worked
+
+    def _due(self, name: str) -> bool:
         with self._database.read() as tx:
-            for name, (kind, entity_id, _) in captured.items():
-                if kind == "object":
-                    found = object_rows.by_id_or_none(tx, entity_id)
-                    if found is not None:
-                        subjects[name] = Subject(kind, found.id, found.path)
-                        entities[name] = object_facts(found, self._namespace.context.storage.tree(tx))
-                else:
-                    collection = collection_rows.by_id_or_none(tx, entity_id)
-                    if collection is not None:
-                        subjects[name] = Subject(kind, collection.id, collection.path)
-                        entities[name] = {
-                            "id": collection.id, "path": collection.path, "owner": collection.owner_name,
-                        }  # fmt: skip
-        return subjects, entities
+            next_at = tx.value("SELECT next_at FROM periodic WHERE name = :name", {"name": name})
+            return next_at is None or float(next_at) <= tx.now
 
-
-def _may_help(error: Exception) -> bool:
-    """Whether trying again later can change anything."""
-    return not isinstance(error, (RuleError, RuleBroken))
-
-
-class _JobWriter:
-    """What a scheduled body may do."""
-
-    def __init__(self, namespace: Namespace, host: MicroserviceHost, caller: Caller) -> None:
-        self._namespace = namespace
-        self._host = host
-        self._caller = caller
-
-    def metadata(self, subject: Subject, attribute: str) -> str | None:
-        held = self._namespace.metadata.of(self._caller, MetadataSubject(subject.kind, subject.path))
-        return next((avu.value for avu in held if avu.attribute == attribute), None)
-
-    def members(self, group: str) -> frozenset[str]:
-        return self._namespace.users.member_names(group)
-
-    def set_metadata(self, subject: Subject, attribute: str, value: str, unit: str) -> None:
-        if not value:
-            return
-        self._namespace.metadata.apply(
-            self._caller,
-            MetadataSubject(subject.kind, subject.path),
-            [MetadataOperation("set", Avu(attribute, value, unit))],
-        )
-
-    def set_owner(self, subject: Subject, owner: str) -> None:
-        self._namespace.administration.change_owner(self._caller, subject.path, owner)
-
-    def call(self, name: str, arguments: Mapping[str, Any]) -> Any:
-        return self._host.run(self._caller, name, arguments)
-
-    def schedule(self, job: JobRequest) -> None:
-        raise RuleBroken("scheduled work cannot schedule more")
+    def service_caller(self, request_id: str) -> Caller:
+        """On whose behalf periodic work runs: the zone's first administrator."""
+        with self._database.read() as tx:
+            row = tx.one("SELECT name, zone FROM users WHERE type = 'rodsadmin' ORDER BY id LIMIT 1")
+        if row is None:
+            raise RuleBroken("the zone has no administrator on whose behalf a sweep could run")
+        return self._namespace.users.caller(row[0], row[1], request_id=request_id)

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from grid.codes import Status
-from grid.errors import AccessDenied, InvalidArgument, MicroserviceFailed, NotFound
+from grid.errors import AccessDenied, InvalidArgument, MicroserviceFailed, NoGoodReplica, NotEmpty, NotFound
 from grid.model import Caller
-from grid.namespace import AccessChange, ChecksumRequest, Namespace, OpenForReading
+from grid.namespace import AccessChange, ChecksumRequest, Namespace, OpenForReading, TrimRequest
 from grid.namespace.storage import storage_errors
+from grid.policy import attributes
 from microservices import ByteReader, MicroserviceError, declarations
-from rules import Subject
+from rules import Entity
 
 
 class MicroserviceHost:
@@ -36,12 +37,12 @@ class MicroserviceHost:
             )
         if not entry.for_clients:
             raise AccessDenied(f"`{name}` is for rules", status=Status.MSI_OPERATION_NOT_ALLOWED)
-        kinds = {"Text": str, "Path": str, "Bool": bool, "Int": int}
+        kinds = {"Bool": bool, "Int": int}
         known = {parameter.name: parameter for parameter in entry.parameters}
         for key, value in arguments.items():
             if key not in known:
                 raise InvalidArgument(f"`{name}` has no argument `{key}`; it has {', '.join(known)}")
-            if type(value) is not kinds.get(known[key].type):
+            if type(value) is not kinds.get(known[key].type, str):
                 raise InvalidArgument(f"`{key}` of `{name}` is `{value}`; a {known[key].type} was expected")
         missing = [p.name for p in entry.parameters if p.required and p.name not in arguments]
         if missing:
@@ -49,7 +50,7 @@ class MicroserviceHost:
         return self.run(caller, name, arguments)
 
     def run(self, caller: Caller, name: str, arguments: Mapping[str, Any]) -> Any:
-        """Run one with a caller's rights; arguments by name, or by position as `"0"`, `"1"`.
+        """Run one with a caller's rights; arguments by name.
 
         Raises:
             MicroserviceFailed: it ended with an error of its own.
@@ -59,14 +60,23 @@ class MicroserviceHost:
             self._namespace.administration.change_owner(caller, arguments["path"], arguments["owner"])
             return None
         entry = declarations()[name]
-        values: dict[str, Any] = {}
-        for key, value in arguments.items():
-            parameter = entry.parameters[int(key)].name if key.isdigit() else key
-            values[parameter] = value.path if isinstance(value, Subject) else value
+        values = {key: self._plain(value) for key, value in arguments.items() if value is not None}
         try:
-            return entry.function(_CallersGrid(self._namespace, caller), **values)
+            result = entry.function(_CallersGrid(self._namespace, caller), **values)
         except MicroserviceError as error:
             raise MicroserviceFailed(str(error)) from error
+        if entry.result in ("Collection", "Object") and caller.rights_of_rules:
+            return Entity(entry.result, str(result), str(result))
+        return result
+
+    def _plain(self, value: Any) -> Any:
+        """A value as microservices take it: things by their path or name, where they are now."""
+        if isinstance(value, Entity):
+            if value.kind in ("Object", "Collection"):
+                with self._namespace.context.database.read() as tx:
+                    return attributes.path_of(tx, value) or value.name
+            return value.name
+        return value
 
 
 class _CallersGrid:
@@ -103,6 +113,24 @@ class _CallersGrid:
         self._namespace.access.change(
             self._caller, path, AccessChange(name, zone, level), recursive=recursive
         )
+
+    def remove_empty_collection(self, path: str) -> None:
+        try:
+            self._namespace.moves.remove_collection(self._caller, path, recursive=False, force=True)
+        except (NotEmpty, NotFound):
+            return
+
+    def freeze(self, path: str) -> None:
+        self._namespace.access.freeze(self._caller, path)
+
+    def thaw(self, path: str) -> None:
+        self._namespace.access.thaw(self._caller, path)
+
+    def trim(self, path: str, number: int) -> None:
+        try:
+            self._namespace.replicas.trim(self._caller, path, TrimRequest(replica_number=number))
+        except NoGoodReplica:
+            return  # it is gone already
 
     def replicate(self, path: str, resource: str) -> int:
         return self._namespace.replicas.replicate(self._caller, path, resource)

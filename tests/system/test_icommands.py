@@ -225,7 +225,7 @@ def test_a_zone_does_not_start_with_a_policy_that_does_not_check(tmp_path: Path)
         check=False,
     )
     assert done.returncode == 1
-    assert "p.policy:2:1: E103: there is no location `nowhere`" in done.stderr
+    assert "p.policy:2:1: E102: there is no location called `nowhere`" in done.stderr
 
 
 def test_the_demo_runs() -> None:
@@ -250,7 +250,7 @@ def test_a_hangup_reads_settings_and_policy_again(tmp_path: Path) -> None:
         (shell.folder / "a.tmp").write_bytes(b"1")
         shell.ok("iput", "a.tmp", "first.tmp")
         policy.write_text(
-            'policy my.first version 2\nlocation home = "/tempZone/home/{user}/**"\n'
+            'policy my.first version 2\ncode NO_TMP kind refused "no"\nlocation home = "/tempZone/home/{user}/**"\n'
             'rule "no temporary files" id no_tmp before object create at home\n'
             '  when ends_with(object.path, ".tmp") { refuse "no temporary files, {at.user}" code NO_TMP }\n'
         )

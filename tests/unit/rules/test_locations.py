@@ -20,7 +20,7 @@ def test_without_the_open_end_one_path_matches() -> None:
     assert one.match("/z/a/b") is None
 
 
-@pytest.mark.parametrize("pattern", ["z/a", "/z/**/a", "/z/a{b}", "/z/{b"])
+@pytest.mark.parametrize("pattern", ["z/a", "/z/**/a", "/z/{a}{b}", "/z/{b"])
 def test_a_pattern_that_is_none(pattern: str) -> None:
     with pytest.raises(PatternError):
         compile_pattern("x", pattern, {}, {})

@@ -12,6 +12,10 @@ from grid.policy.jobs import JobWorker
 
 POLICY = """
 policy tests.rules version 1 for zone "tempZone"
+code NOT_SERVICE kind refused "written by the service"
+code STAYS kind refused "stays"
+code LABEL kind refused "set already"
+code NEVER kind final "never"
 location raw = "/tempZone/home/rods/raw/{visit}/**"
 rule "only the service writes" id writer before object create at raw
   unless actor in members("daq") or object.expected_size > 1 MB {
@@ -125,7 +129,7 @@ def test_scheduled_work_runs_once_for_a_key(ruled: Zone) -> None:
         assert tx.value("SELECT checksum FROM replicas") != "", (
             "the tap recorded the digest that a rule will ask for"
         )
-    worker = JobWorker(ruled.database, ruled.policy, ruled.host, ruled.namespace, "UTC")
+    worker = JobWorker(ruled.database, ruled.policy, ruled.host, ruled.namespace)
     # the broken read rule is for readers through the protocol too; checksum needs no read when one is recorded
     assert worker.run_one()
     assert not worker.run_one()
@@ -141,14 +145,14 @@ def test_a_job_whose_worker_vanished_runs_again(ruled: Zone) -> None:
         claimed = jobs.claim(tx, 123)
         assert claimed is not None
         tx.run("UPDATE jobs SET leased_until = 0 WHERE id = :id", {"id": claimed.id})
-    worker = JobWorker(ruled.database, ruled.policy, ruled.host, ruled.namespace, "UTC")
+    worker = JobWorker(ruled.database, ruled.policy, ruled.host, ruled.namespace)
     assert worker.run_one()
     assert avus(ruled)["digest"].startswith("sha2:")
 
 
 def test_a_broken_policy_changes_nothing(ruled: Zone) -> None:
     (ruled.folder / "p.policy").write_text(POLICY.replace("unless", "unles"))
-    with pytest.raises(ConfigurationError, match=r"p.policy:5:3: E001: found `unles` where .*expected"):
+    with pytest.raises(ConfigurationError, match=r"p.policy:9:3: E001: found `unles` where .*expected"):
         ruled.policy.load_file(ruled.folder, "p.policy")
     ruled.policy.refresh()
     rods = ruled.namespace.users.caller("rods", "tempZone")
@@ -178,8 +182,8 @@ def test_a_decision_is_taken_again_when_what_it_looked_at_changed(ruled: Zone, m
 
 def test_an_object_that_changed_after_the_decision_is_judged_again(zone: Zone, monkeypatch) -> None:
     (zone.folder / "p.policy").write_text(
-        'policy t.sizes version 1\nlocation here = "/tempZone/home/rods/**"\n'
-        'rule "small only" before object write at here when object.size > 3 { refuse "too large" code LARGE }\n'
+        'policy t.sizes version 1\ncode LARGE kind refused "too large"\nlocation here = "/tempZone/home/rods/**"\n'
+        'rule "small only" before object write at here when object.size > 3 B { refuse "too large" code LARGE }\n'
     )
     zone.policy.load_file(zone.folder, "p.policy")
     zone.policy.refresh()

@@ -1,0 +1,145 @@
+"""Reference pages that are made from the code: `python -m grid.cli.reference` writes them, a test compares them."""
+
+from pathlib import Path
+from typing import Final
+
+from grid.policy import bundles
+from grid.policy.lookups import ANSWERS
+from microservices import declarations
+from rules.declarations import Signature, in_scope
+from rules.events import AFTER_SETTABLE, ALWAYS, EMITTED, EVENTS, SIGNALS, SURROUNDINGS
+from rules.findings import FINDINGS
+from rules.functions import FUNCTIONS
+
+FOLDER: Final = Path(__file__).parents[2] / "docs/reference"
+_MADE: Final = "<!-- made from the code by `python -m grid.cli.reference` -->"
+
+
+def findings_page() -> str:
+    """What `beamgrid policy check` finds."""
+    lines = [
+        _MADE,
+        "# Findings",
+        "",
+        "What `beamgrid policy check` says, by its id. W are warnings; the others keep a policy from being served.",
+        "",
+    ]
+    for id, text in sorted(FINDINGS.items()):
+        lines += [f"### {id}", "", text, ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def events_page() -> str:
+    """Every event with what rules find in scope."""
+    lines = [_MADE, "# Events", ""]
+    lines += [
+        "Every event offers "
+        + ", ".join(f"`{n}` ({k})" for n, k in ALWAYS.items())
+        + ", `now`, and `at` with the captures",
+        "of the rule's location. Events at a path also offer what their subject lies in: "
+        + ", ".join(f"`{n}`" for n in SURROUNDINGS)
+        + ".",
+        "",
+    ]
+    lines += ["| event | when | rules | besides | may be set before |", "|---|---|---|---|---|"]
+    for name, event in EVENTS.items():
+        besides = ", ".join(f"`{n}` ({k})" for n, k in event.context.items() if SURROUNDINGS.get(n) != k)
+        settable = ", ".join(f"`{n}` ({t})" for n, t in event.settable.items())
+        where = "" if event.placed else " (no location)"
+        lines.append(
+            f"| `{name}` | {event.summary}{where} | {', '.join(sorted(event.phases))} | {besides} | {settable} |"
+        )
+    lines += ["", "## Signals", "", "| signal | carries |", "|---|---|"]
+    lines += [
+        f"| `{name}` | {', '.join(f'`{n}` ({k})' for n, k in carried.items())} |"
+        for name, carried in SIGNALS.items()
+    ]
+    lines += ["", "## What rules may emit", "", "| event | may carry |", "|---|---|"]
+    lines += [
+        f"| `{name}` | {', '.join(f'`{n}` ({k})' for n, k in carried.items())} |"
+        for name, carried in EMITTED.items()
+    ]
+    lines += ["", "## What `after` rules and jobs may set", ""]
+    lines += [f"* `{name}` ({kind})" for name, kind in AFTER_SETTABLE.items()]
+    return "\n".join(lines) + "\n"
+
+
+def microservices_page() -> str:
+    """Functions, look-ups and microservices, and which of them this zone can do."""
+    declared, _ = in_scope(bundles.base_policy(), {})
+    lines = [
+        _MADE,
+        "# Functions, look-ups and microservices",
+        "",
+        "## Functions",
+        "",
+        "| function | gives | |",
+        "|---|---|---|",
+    ]
+    for name, function in FUNCTIONS.items():
+        parameters = ", ".join(f"{n}: {t}" for n, t in function.parameters)
+        lines.append(f"| `{name}` | `({parameters}) -> {function.result}` | {function.summary} |")
+    lines.append(
+        "| `path_of` | `(location, thing) -> Path` | the path of a location, its captures from the thing's attributes |"
+    )
+    lines += [
+        "",
+        "## Look-ups",
+        "",
+        "They read the catalog and may stand in expressions.",
+        "",
+        "| look-up | signature | this zone |",
+        "|---|---|---|",
+    ]
+    for name, signature in declared.microservices.items():
+        if signature.is_look_up:
+            lines.append(
+                f"| `{name}` | {_signature(signature)} | {'yes' if name in ANSWERS else 'not yet'} |"
+            )
+    lines += [
+        "",
+        "## Microservices",
+        "",
+        "Called with `do`. What this zone cannot do yet can be checked and tested, not served.",
+        "",
+    ]
+    lines += [
+        "| microservice | signature | effects | undo | clients may call it | |",
+        "|---|---|---|---|---|---|",
+    ]
+    known = declarations()
+    for name, signature in declared.microservices.items():
+        if signature.is_look_up:
+            continue
+        entry = known.get(name)
+        clients = "yes" if entry is not None and entry.for_clients else "no"
+        summary = entry.summary if entry is not None else "not yet"
+        undo = f"`{signature.undo}`" if signature.undo else ""
+        lines.append(
+            f"| `{name}` | {_signature(signature)} | {', '.join(sorted(signature.effects))} | {undo} | {clients} | {summary} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _signature(signature: Signature) -> str:
+    parameters = ", ".join(
+        f"{p.name}: {p.type}" + (" = ..." if p.default is not None else "") for p in signature.parameters
+    )
+    result = f" -> {signature.result}" if signature.result is not None else ""
+    return f"`({parameters}){result}`"
+
+
+PAGES: Final = {
+    "findings.md": findings_page,
+    "events.md": events_page,
+    "microservices.md": microservices_page,
+}
+
+
+def main() -> None:
+    for name, page in PAGES.items():
+        (FOLDER / name).write_text(page(), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""The look-ups of the facility's base that this zone can do: name to what answers it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from grid.catalog import avus
+from grid.catalog import objects as object_rows
+from grid.catalog.database import Transaction
+from grid.model import ReplicaStatus
+from grid.policy import attributes
+from rules import Entity, RuleFailed
+from rules.values import as_text
+
+Answer = Callable[[Transaction, Mapping[str, Any]], Any]
+
+
+def _object_of(tx: Transaction, entity: Entity) -> Any:
+    if isinstance(entity.key, int):
+        return object_rows.by_id_or_none(tx, entity.key)
+    return object_rows.by_path_or_none(tx, entity.key)
+
+
+def _copies_ok(tx: Transaction, arguments: Mapping[str, Any]) -> bool:
+    """Whether a good replica is left without this one."""
+    found = _object_of(tx, arguments["object"])
+    without = str(arguments["without"].key)
+    return found is not None and any(
+        replica.status is ReplicaStatus.GOOD and f"{found.id}.{replica.number}" != without
+        for replica in found.replicas
+    )
+
+
+def _best_good_replica(tx: Transaction, arguments: Mapping[str, Any]) -> Entity:
+    found = _object_of(tx, arguments["object"])
+    best = found.best_replica() if found is not None else None
+    if found is None or best is None or best.status is not ReplicaStatus.GOOD:
+        raise RuleFailed("BUSY", "the object has no good replica", "look-up", "retryable")
+    return attributes.replica(found, best)
+
+
+def _has_metadata(tx: Transaction, arguments: Mapping[str, Any]) -> bool:
+    subject = arguments["subject"]
+    if isinstance(subject, Entity):
+        entity_id = attributes.id_of(tx, subject.kind, subject.key)
+    else:
+        entity_id = attributes.id_of(tx, "Collection", subject) or attributes.id_of(tx, "Object", subject)
+    return entity_id is not None and bool(avus.values_of(tx, entity_id, as_text(arguments["name"])))
+
+
+def _named(kind: str, pattern: str, argument: str) -> Answer:
+    def answer(tx: Transaction, arguments: Mapping[str, Any]) -> Entity:
+        name = pattern.format(as_text(arguments[argument]))
+        return Entity(kind, name, name)
+
+    return answer
+
+
+def _choose(tx: Transaction, arguments: Mapping[str, Any]) -> Entity:
+    offered: list[Entity] = list(arguments["from"])
+    if not offered:
+        raise RuleFailed("NO_RESOURCE", "there is nothing to choose from", "look-up", "retryable")
+    by = as_text(arguments["by"])
+    facts = {entity.name: attributes.facts_of(tx, entity.kind, entity.key) for entity in offered}
+    if by == "least_filled":
+        return min(offered, key=lambda e: (facts[e.name].get("fill", 0.0), e.name))
+    if by == "most_free":
+        return min(offered, key=lambda e: (-int(facts[e.name].get("free", 0)), e.name))
+    if by == "name":
+        return min(offered, key=lambda e: e.name)
+    raise RuleFailed("RULE_ERROR", f"`choose` knows least_filled, most_free and name; not `{by}`", "look-up")
+
+
+ANSWERS: Final[Mapping[str, Answer]] = {
+    "members": lambda tx, a: attributes.members(tx, as_text(a["group"])),
+    "service_group": _named("Group", "{}-service", "beamline"),
+    "service_of": _named("User", "{}-service", "beamline"),
+    "group_of": _named("Group", "{}-group", "proposal"),
+    "team_of": _named("Group", "{}-group", "proposal"),
+    "copies_ok": _copies_ok,
+    "best_good_replica": _best_good_replica,
+    "has_metadata": _has_metadata,
+    "choose": _choose,
+}

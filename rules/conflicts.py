@@ -1,0 +1,278 @@
+"""Rules that can never apply, and rules and promises that contradict each other.
+
+Guards are put into disjunctive normal form over atoms: a comparison of something with a constant, membership in a
+list of constants, existence. For each thing compared, the values that are left decide whether a case can happen.
+What cannot be read so is an atom of its own that may be true or false; a finding that depends on one is a warning.
+"""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+from rules.core import (
+    Guard,
+    Keep,
+    Op,
+    Place,
+    Policy,
+    Promise,
+    Rule,
+    Step,
+    Sweep,
+    items_of,
+    walk_ops,
+    walk_steps,
+)
+from rules.diagnostics import Finding
+from rules.locations import Pattern
+
+NOWHERE: Final = Pattern("nowhere", "/-", ("-",), False, {})
+MAX_CASES: Final = 64
+_FLIPPED: Final = {"eq": "ne", "ne": "eq", "lt": "ge", "ge": "lt", "le": "gt", "gt": "le"}
+_MIRRORED: Final = {"lt": "gt", "gt": "lt", "le": "ge", "ge": "le", "eq": "eq", "ne": "ne"}
+
+
+@dataclass(frozen=True, slots=True)
+class Atom:
+    """`thing operator value`; an opaque one has the operator `holds` and the values True and False."""
+
+    thing: str
+    operator: str
+    value: Any
+
+
+Case = tuple[Atom, ...]
+
+
+def _name(op: Op) -> str:
+    """What tells an expression from another, whatever its place in the text."""
+    if op.name == "slot":
+        return f"${op.data}"
+    inner = ",".join(_name(arg) for arg in op.args)
+    data = op.data[0] if op.name in ("load", "meta") else op.data
+    return f"{op.name}[{data}]({inner})"
+
+
+def cases(op: Op, wanted: bool = True) -> list[Case] | None:
+    """The disjunctive normal form of a condition; None when it has too many cases."""
+    if op.name == "not":
+        return cases(op.args[0], not wanted)
+    if op.name in ("and", "or"):
+        parts = [cases(arg, wanted) for arg in op.args]
+        known = [part for part in parts if part is not None]
+        if len(known) < len(parts):
+            return None
+        if (op.name == "and") != wanted:
+            return list(itertools.chain.from_iterable(known))
+        joined = [tuple(itertools.chain.from_iterable(choice)) for choice in _product(known)]
+        return joined if len(joined) < MAX_CASES else None
+    return [_atom(op, wanted)]
+
+
+def _product(parts: list[list[Case]]) -> Iterator[tuple[Case, ...]]:
+    return itertools.islice(itertools.product(*parts), MAX_CASES)
+
+
+def _atom(op: Op, wanted: bool) -> Case:
+    if op.name == "const":
+        return () if bool(op.data) is wanted else (Atom("always", "eq", True), Atom("always", "eq", False))
+    if op.name in _FLIPPED and _plain(op.args[1]):
+        return (Atom(_name(op.args[0]), op.name if wanted else _FLIPPED[op.name], op.args[1].data),)
+    if op.name in _FLIPPED and _plain(op.args[0]):
+        name = _MIRRORED[op.name]
+        return (Atom(_name(op.args[1]), name if wanted else _FLIPPED[name], op.args[0].data),)
+    if op.name == "in" and op.args[1].name == "list" and all(_plain(item) for item in op.args[1].args):
+        values = frozenset(item.data for item in op.args[1].args)
+        return (Atom(_name(op.args[0]), "in" if wanted else "out", values),)
+    return (Atom(_name(op), "holds", wanted),)
+
+
+def _plain(op: Op) -> bool:
+    return op.name == "const" and isinstance(op.data, (str, int, float, bool, timedelta))
+
+
+def possible(case: Iterable[Atom]) -> bool:
+    """Whether all atoms of a case can hold together."""
+    by_thing: dict[str, list[Atom]] = {}
+    for atom in case:
+        by_thing.setdefault(atom.thing, []).append(atom)
+    return all(_together(atoms) for atoms in by_thing.values())
+
+
+def _together(atoms: list[Atom]) -> bool:
+    holds = {atom.value for atom in atoms if atom.operator == "holds"}
+    if len(holds) > 1:
+        return False
+    exact: set[Any] | None = None
+    for atom in atoms:
+        if atom.operator in ("eq", "in"):
+            values = {atom.value} if atom.operator == "eq" else set(atom.value)
+            exact = values if exact is None else exact & values
+    if exact is not None:
+        return any(all(_allows(atom, value) for atom in atoms) for value in exact)
+    low, high = (
+        [a for a in atoms if a.operator in ("gt", "ge")],
+        [a for a in atoms if a.operator in ("lt", "le")],
+    )
+    return all(_below(one, two) for one in low for two in high)
+
+
+def _below(low: Atom, high: Atom) -> bool:
+    try:
+        if low.operator == "ge" and high.operator == "le":
+            return bool(low.value <= high.value)
+        return bool(low.value < high.value)
+    except TypeError:
+        return True
+
+
+def _allows(atom: Atom, value: Any) -> bool:
+    try:
+        checks: dict[str, Callable[[], bool]] = {
+            "eq": lambda: value == atom.value, "ne": lambda: value != atom.value, "lt": lambda: value < atom.value,
+            "le": lambda: value <= atom.value, "gt": lambda: value > atom.value, "ge": lambda: value >= atom.value,
+            "in": lambda: value in atom.value, "out": lambda: value not in atom.value, "holds": lambda: True,
+        }  # fmt: skip
+        return bool(checks[atom.operator]())
+    except TypeError:
+        return True
+
+
+def _guard_cases(guards: tuple[Guard, ...]) -> list[Case] | None:
+    parts = [cases(guard.condition, guard.wanted) for guard in guards]
+    known = [part for part in parts if part is not None]
+    if len(known) < len(parts):
+        return None
+    joined = [tuple(itertools.chain.from_iterable(choice)) for choice in _product(known)]
+    return joined if len(joined) < MAX_CASES else None
+
+
+def overlap(one: tuple[Guard, ...], other: tuple[Guard, ...]) -> tuple[bool, bool]:
+    """Whether two lists of guards may hold together, and whether that is certain to be readable."""
+    left, right = _guard_cases(one), _guard_cases(other)
+    if left is None or right is None:
+        return True, False
+    together = [pair for pair in itertools.product(left, right) if possible((*pair[0], *pair[1]))]
+    certain = any(all(atom.operator != "holds" for atom in (*a, *b)) for a, b in together)
+    return bool(together), certain
+
+
+def find(policy: Policy) -> list[Finding]:
+    """Everything that is unreachable or contradicts something else."""
+    return [*_unreachable(policy), *_overlapping_sets(policy), *_contradictions(policy), *_deletions(policy)]
+
+
+def _unreachable(policy: Policy) -> Iterator[Finding]:
+    for item in items_of(policy):
+        found = _guard_cases(item.guards)
+        if found is not None and not any(possible(case) for case in found):
+            yield Finding(
+                "E501", f"`{item.title}` can never apply: its conditions exclude each other", item.span
+            )
+
+
+def _overlapping_sets(policy: Policy) -> Iterator[Finding]:
+    for one, other in itertools.combinations(policy.rules, 2):
+        if (one.phase, one.event) != (other.phase, other.event) or not _same_place(
+            one.pattern, other.pattern
+        ):
+            continue
+        mine, theirs = _sets(one), _sets(other)
+        for target in mine.keys() & theirs.keys():
+            if _name(mine[target]) == _name(theirs[target]):
+                continue
+            together, certain = overlap(one.guards, other.guards)
+            if together:
+                yield Finding(
+                    "E510" if certain or not (one.guards or other.guards) else "W510",
+                    f"`{one.title}` and `{other.title}` both set {target}, to different values",
+                    other.span, "order never matters, so only one rule may set it where both apply",
+                )  # fmt: skip
+
+
+def _same_place(one: Pattern | None, other: Pattern | None) -> bool:
+    return one is None or other is None or one.overlaps(other)
+
+
+def _sets(rule: Rule) -> dict[str, Op]:
+    """What a rule sets whenever it applies: target to value."""
+    found: dict[str, Op] = {}
+    for step in rule.body.steps:
+        if step.name == "set_event":
+            found[f"`{step.data}`"] = step.args[0]
+        elif step.name in ("set_meta", "set_attribute"):
+            kind = "metadata" if step.name == "set_meta" else "attribute"
+            found[f"{kind} `{step.data}` of {_subject(rule, step)}"] = step.args[1]
+    return found
+
+
+def _subject(rule: Rule, step: Step) -> str:
+    op = step.args[0]
+    return f"`{rule.body.names[op.data]}`" if op.name == "slot" else _name(op)
+
+
+def _contradictions(policy: Policy) -> Iterator[Finding]:
+    for one, other in itertools.permutations(policy.keeps, 2):
+        if not one.pattern.overlaps(other.pattern):
+            continue
+        together, certain = overlap(one.guards, other.guards)
+        if not together:
+            continue
+        for wanted, forbidden in itertools.product(one.promises, other.promises):
+            if wanted.count and not forbidden.count and _only_within(wanted, forbidden):
+                yield Finding(
+                    "E511" if certain or not (one.guards or other.guards) else "W511",
+                    f"`{one.title}` wants {wanted.written}, which `{other.title}` forbids",
+                    forbidden.span, "say with `unless` in one of them where the other counts",
+                )  # fmt: skip
+
+
+def _only_within(wanted: Promise, forbidden: Promise) -> bool:
+    """Whether every resource that may satisfy one promise is forbidden by the other."""
+    inside = place_cases(wanted.place, True)
+    outside = place_cases(forbidden.place, False)
+    return not any(possible((*a, *b)) for a in inside for b in outside)
+
+
+def place_cases(place: Place, wanted: bool) -> list[Case]:
+    """The disjunctive normal form of a condition on resources."""
+    if place.kind == "is":
+        return [
+            (Atom(place.attribute, "eq" if (place.operator == "=") == wanted else "ne", place.values[0]),)
+        ]
+    if place.kind == "in":
+        return [(Atom(place.attribute, "in" if wanted else "out", frozenset(place.values)),)]
+    if place.kind == "not":
+        return place_cases(place.parts[0], not wanted)
+    left, right = place.parts
+    if place.kind == "except":
+        return place_cases(Place("and", parts=(left, Place("not", parts=(right,)))), wanted)
+    mine, theirs = place_cases(left, wanted), place_cases(right, wanted)
+    if (place.kind == "and") == wanted:
+        return [(*a, *b) for a, b in itertools.islice(itertools.product(mine, theirs), MAX_CASES)]
+    return mine + theirs
+
+
+def _deletions(policy: Policy) -> Iterator[Finding]:
+    deleting: list[Rule | Sweep] = [*policy.rules, *policy.sweeps]
+    for item in deleting:
+        if not any(step.name == "do" and step.data.name == "erase" for step in walk_steps(item.body.steps)):
+            continue
+        for keep in policy.keeps:
+            if any(p.count for p in keep.promises) and _same_place(item.pattern, keep.pattern) and overlap(
+                item.guards, keep.guards
+            )[0]:  # fmt: skip
+                yield Finding(
+                    "E512", f"`{item.title}` erases what `{keep.title}` still promises copies of", item.span,
+                    "say with `unless` where the promise ends",
+                )  # fmt: skip
+
+
+def asks_catalog(op: Op) -> bool:
+    """Whether an expression needs more than what an event carries."""
+    return any(inner.name in ("meta", "look_up", "find", "load") for inner in walk_ops(op))
+
+
+__all__ = ["NOWHERE", "Atom", "Keep", "asks_catalog", "cases", "find", "overlap", "place_cases", "possible"]
