@@ -22,6 +22,7 @@ from grid.errors import CatalogBusy, CatalogUnavailable, ConfigurationError, Gri
 from grid.model import Resource
 from grid.namespace import Namespace, NamespaceContext, build, steps
 from grid.namespace.storage import Storage, storage_errors
+from grid.policy.desk import PolicyDesk
 from grid.policy.engine import PolicyEngine
 from grid.policy.jobs import JobWorker
 from grid.policy.services import MicroserviceHost
@@ -148,7 +149,7 @@ def open_zone(folder: Path, settings: Settings | None = None, *, role: str = "")
         with database.write() as tx:
             context.lease_id = leases.take(tx, role)
     namespace = build(context, LocalVaults())
-    host = MicroserviceHost(namespace)
+    host = MicroserviceHost(namespace, PolicyDesk(namespace, policy))
     policy.connect(host)
     services = Services(namespace, GeneralQueries(settings.zone), SpecificQueries(database), settings, host)
     return Zone(folder, settings, database, namespace, policy, host, services)

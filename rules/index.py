@@ -145,8 +145,10 @@ class ActivePolicies:
         }
         self._rules = [ActiveRule(rule) for policy in self.policies for rule in policy.rules]
         self._bodies: dict[str, ScheduledBody] | None = None
+        self._guarding, self._hiding = _Place(), _Place()
         for active in self._rules:
             self._add(active)
+            self._note_guarding(active)
 
     def _add(self, active: ActiveRule) -> None:
         rule = active.rule
@@ -154,6 +156,42 @@ class ActivePolicies:
             self.signals.setdefault(rule.event.partition(" ")[2], []).append(active)
             return
         self._places.setdefault((rule.phase, rule.event), _Place()).add(active)
+
+    def _note_guarding(self, active: ActiveRule) -> None:
+        """Remember rules that refuse something: what they guard does not leave their location unasked."""
+        rule = active.rule
+        steps = walk_steps((*rule.body.steps, *rule.otherwise.steps))
+        refuses = any(step.name in ("refuse", "require", "fail") for step in steps)
+        if rule.phase != "before" or rule.pattern is None or not refuses or rule.event == "object create":
+            return
+        self._guarding.add(active)
+        if rule.event in ("object read", "object copy"):
+            self._hiding.add(active)
+
+    def left_behind(self, source: str, target: str, *, copied: bool) -> list[str]:
+        """The rules and promises that hold at one path and would not at another.
+
+        A copy leaves only those behind that decide about reading: the original stays where it is.
+        """
+        place = self._hiding if copied else self._guarding
+        found = [
+            active.rule.id
+            for active, _ in place.at(source)
+            if active.rule.pattern is not None and active.rule.pattern.match(target) is None
+        ]
+        if not copied:
+            found += [
+                k.id
+                for k in self.keeps
+                if k.pattern.match(source) is not None and k.pattern.match(target) is None
+            ]
+        return found
+
+    def guards_below(self, path: str) -> bool:
+        """Whether something in the tree at a collection may be guarded by a rule or promise."""
+        return self._guarding.touches_below(path) or any(
+            keep.pattern.touches_below(path) for keep in self.keeps
+        )
 
     @property
     def rules(self) -> list[ActiveRule]:

@@ -248,6 +248,7 @@ class _Run:
         if own == "collection":
             world.give("Collection", collection, facts)
         elif own == "session":
+            facts.setdefault("ended_at", world.now)
             self._entities["session"] = world.give("Session", act.path, facts)
         self._surround({}, act.path)
         self._change(facts)

@@ -409,6 +409,13 @@ frozen = Table(
     PrimaryKeyConstraint("root_id", "entity_id"),
 )
 
+trashed = Table(
+    "trashed",
+    metadata,
+    _text("path", None, primary_key=True),  # of what was put into the trash; things below it are not listed
+    _text("origin", None),
+)
+
 promises = Table(
     "promises",
     metadata,

@@ -4,7 +4,7 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
 
-from grid.cli.icmd import account, administer, catalog, listing, program, transfer, tree
+from grid.cli.icmd import account, administer, catalog, listing, policy, program, transfer, tree
 
 
 def _command(name: str, build: Callable[[], ArgumentParser], run: program.Run) -> Callable[[], None]:
@@ -38,3 +38,7 @@ imeta = _command("imeta", catalog.imeta_parser, catalog.imeta)
 iquest = _command("iquest", catalog.iquest_parser, catalog.iquest)
 iadmin = _command("iadmin", administer.iadmin_parser, administer.iadmin)
 irule = _command("irule", administer.irule_parser, administer.irule)
+iexplain = _command("iexplain", policy.iexplain_parser, policy.iexplain)
+iqstat = _command("iqstat", policy.iqstat_parser, policy.iqstat)
+iqdel = _command("iqdel", policy.iqdel_parser, policy.iqdel)
+iqmod = _command("iqmod", policy.iqmod_parser, policy.iqmod)

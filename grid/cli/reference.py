@@ -24,8 +24,8 @@ def findings_page() -> str:
         "What `beamgrid policy check` says, by its id. W are warnings; the others keep a policy from being served.",
         "",
     ]
-    for id, text in sorted(FINDINGS.items()):
-        lines += [f"### {id}", "", text, ""]
+    for number, text in sorted(FINDINGS.items()):
+        lines += [f"### {number}", "", text, ""]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -176,7 +176,11 @@ class AccessRights:
             subject_id, acl_id, is_collection = self._subject(tx, path)
             if not is_collection:
                 raise InvalidArgument(f"`{paths.printable(path)}` is no collection")
-            self._context.require(tx, acl_id, caller, Access.OWN, path, admin=False)
+            # who owned it before the freeze may end it
+            before = tx.value(
+                "SELECT acl_id FROM frozen WHERE root_id = :id AND entity_id = :id", {"id": subject_id}
+            )
+            self._context.require(tx, before or acl_id, caller, Access.OWN, path, admin=False)
         grant = {"subject": "", "level": "freeze" if freeze else "thaw"}
         event = Event("access", "revoke" if freeze else "grant", caller, path, subject_id, {"grant": grant})
         self._context.policy.before(event)

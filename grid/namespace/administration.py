@@ -38,6 +38,8 @@ _RESOURCE_OPTIONS = {
     "type": "type",
     "freespace": "free_space",
     "free_space": "free_space",
+    "medium": "medium",
+    "site": "site",
 }
 
 
@@ -50,7 +52,8 @@ class Administration:
 
     def _announce(self, caller: Caller, verb: str, resource_id: int, name: str, kind: str = "") -> Event:
         require_admin(caller)
-        event = Event("resource", verb, caller, "", resource_id, {"resource": {"name": name, "type": kind}})
+        facts = {"resource": {"name": name, "type": kind, "op": verb}}
+        event = Event("resource", "change", caller, "", resource_id, facts)
         self._context.policy.before(event)
         return event
 
@@ -200,11 +203,11 @@ class Administration:
     def _changing(self, caller: Caller, noun: str, verb: str, name: str) -> Iterator[Transaction]:
         """A transaction for an administrator's change that is judged before and recorded with it."""
         require_admin(caller)
-        event = Event(noun, verb, caller, "", 0, {noun: {"name": name}})
+        event = Event(noun, "change", caller, "", 0, {noun: {"name": name, "op": verb}})
         self._context.policy.before(event)
         with self._context.database.write() as tx:
             yield tx
-            self._context.happened(tx, event, name=name)
+            self._context.happened(tx, event, name=name, op=verb)
 
     # -- zones, tokens, queries, quotas -----------------------------------------------------------------------
 
@@ -250,7 +253,7 @@ class Administration:
         """
         if not sql.lstrip().lower().startswith("select"):
             raise InvalidArgument("a specific query begins with `select`")
-        with self._changing(caller, "query", "create", alias) as tx:
+        with self._changing(caller, "zone", "add query", alias) as tx:
             if tx.one("SELECT 1 FROM specific_queries WHERE alias = :a", {"a": alias}) is not None:
                 error = InvalidArgument("Alias is not unique")
                 raise error
@@ -265,7 +268,7 @@ class Administration:
         Raises:
             NotFound: there is none (-819000).
         """
-        with self._changing(caller, "query", "delete", alias) as tx:
+        with self._changing(caller, "zone", "remove query", alias) as tx:
             if not tx.run("DELETE FROM specific_queries WHERE alias = :a OR sql = :a", {"a": alias}):
                 raise NotFound(
                     f"no query `{alias}` is registered", status=Status.CAT_SUCCESS_BUT_WITH_NO_INFO
@@ -273,7 +276,7 @@ class Administration:
 
     def remove_unused_avus(self, caller: Caller) -> None:
         """Remove the AVUs that describe nothing."""
-        with self._changing(caller, "metadata", "clean", "unused") as tx:
+        with self._changing(caller, "zone", "remove unused metadata", "unused") as tx:
             avus.delete_unused(tx)
 
     def set_quota(self, caller: Caller, kind: str, name: str, resource: str, amount: str) -> None:

@@ -107,10 +107,14 @@ class Collections:
     def set_modify_time(self, caller: Caller, text: str, timestamp: str) -> None:
         """Set a collection's modification time, as `itouch` does."""
         path = self._context.path(text).text
+        event = Event("collection", "change", caller, path, 0, {"collection": {"path": path}})
+        self._context.policy.before(event)
         with self._context.database.write() as tx:
             found = self._context.collection(tx, path)
             self._context.require(tx, found.acl_id, caller, Access.MODIFY_METADATA, path, admin=False)
+            event.subject_id = found.id
             collection_rows.set_modify_time(tx, found.id, timestamp)
+            self._context.happened(tx, event, modify_time=timestamp)
 
     def change_type(self, caller: Caller, text: str, kind: str, info1: str, info2: str) -> None:
         """Set the type of a collection and its two texts."""

@@ -84,10 +84,19 @@ class DataObjects:
             if only != "collection":
                 found = object_rows.by_path_or_none(tx, path)
                 if found is not None and self._may_see(tx, found.acl_id, caller):
-                    return _object_stat(found)
+                    stat = _object_stat(found)
+                    facts = {"id": found.id, "size": stat.size_bytes, "owner": found.owner_name}
+                    self._context.policy.witness(
+                        Event("object", "stat", caller, path, found.id, {"object": facts})
+                    )
+                    return stat
             if only != "dataObj":
                 collection = collection_rows.by_path_or_none(tx, path)
                 if collection is not None and self._may_see(tx, collection.acl_id, caller):
+                    seen = {"id": collection.id, "owner": collection.owner_name}
+                    self._context.policy.witness(
+                        Event("object", "stat", caller, path, collection.id, {"collection": seen})
+                    )
                     return ObjectStat(
                         2, collection.id, 0, "", collection.owner_name, collection.owner_zone,
                         collection.create_time, collection.modify_time,
@@ -137,7 +146,7 @@ class DataObjects:
             )
             self._refuse_locked(tx, found, replica, token)
         event = Event("object", "read", caller, path, found.id, {"object": object_facts(found, tree)})
-        self._context.policy.before(event)
+        self._context.policy.witness(event)
         file = self._context.storage.open_for_reading(self._context.database, tree, replica, path)
         self._finisher.note_access(replica)
         return OpenForReading(path, found, replica, tree.hierarchy(replica.resource_id), file)

@@ -119,6 +119,10 @@ class Metadata:
             _validate(operation.avu, index)
             if operation.verb == "remove":
                 wanted = Access.DELETE_METADATA
+            else:
+                self._context.policy.check_metadata(
+                    subject.kind, operation.avu.attribute, operation.avu.value
+                )
         with self._context.database.read() as tx:
             entity_id, path = self._check(tx, caller, subject, wanted, admin)
             held: list[Avu] = []

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from grid import paths
 from grid.catalog import collections as collection_rows
-from grid.catalog import journal, leases
+from grid.catalog import journal, leases, trash
 from grid.catalog import objects as object_rows
 from grid.catalog.database import Transaction
 from grid.codes import Status
@@ -112,6 +112,7 @@ class Moves:
             parent = self._target_parent(tx, caller, new, admin=admin, verb=verb)
             object_rows.move(tx, found.id, parent.id, paths.split(new)[1])
             self._note_moved_files(tx, current, new)
+            self._note_trash(tx, found.path, new, verb)
             collection_rows.touch(tx, found.collection_id, tx.timestamp)
             collection_rows.touch(tx, parent.id, tx.timestamp)
             event = Event("object", verb, caller, new, found.id, {"object": facts, "target": {"path": new}})
@@ -170,6 +171,7 @@ class Moves:
             self._refuse_open_below(tx, found.path)
             parent = self._target_parent(tx, caller, new, admin=admin, verb=verb)
             collection_rows.move_subtree(tx, found.path, new, tx.timestamp)
+            self._note_trash(tx, found.path, new, verb)
             for (resource_id,) in tx.all(
                 "SELECT id FROM resources WHERE vault_path <> '' AND name <> 'bundleResc'"
             ):
@@ -181,6 +183,13 @@ class Moves:
                 "collection", verb, caller, new, found.id, {"collection": facts, "target": {"path": new}}
             )
             self._context.happened(tx, event, source=found.path)
+
+    def _note_trash(self, tx: Transaction, old: str, new: str, verb: str) -> None:
+        """Keep track of where things in the trash came from."""
+        if verb == "trash":
+            trash.note(tx, new, old)
+        elif self.in_trash(old):
+            trash.moved(tx, old, new, still_in_trash=self.in_trash(new))
 
     def _refuse_fixed(self, path: str) -> None:
         zone = self._context.zone
@@ -362,6 +371,8 @@ class Moves:
             elif not replica.physical_path and not unregister:
                 journal.add_vault_task(tx, replica.resource_id, "unlink", self._in_vault(found.path))
         object_rows.delete_object(tx, found.id)
+        if self.in_trash(found.path):
+            trash.forget(tx, found.path)
 
     def remove_collection(
         self,
@@ -458,6 +469,8 @@ class Moves:
             if collection_rows.has_content(tx, current):
                 raise NotEmpty(f"`{paths.printable(collection.path)}` is not empty")
             collection_rows.delete(tx, current.id)
+            if self.in_trash(collection.path):
+                trash.forget(tx, collection.path)
             for (resource_id,) in tx.all(
                 "SELECT id FROM resources WHERE vault_path <> '' AND name <> 'bundleResc'"
             ):

@@ -56,6 +56,15 @@ class PolicyHooks(Protocol):
             RuleBroken: a rule could not decide.
         """
 
+    def witness(self, event: Event) -> None:
+        """Ask about, and tell of, something that changes nothing: a look, a connection, a query, a call.
+
+        Costs next to nothing where no rule is about such events.
+
+        Raises:
+            PolicyDenied, RuleBroken: as `before`.
+        """
+
     def confirm(self, tx: Transaction, event: Event) -> None:
         """Look again, inside the operation's transaction, at what the decision relied on.
 
@@ -68,6 +77,18 @@ class PolicyHooks(Protocol):
 
     def concerns(self, event: str, path: str) -> bool:
         """Whether any rule looks at this event at a path; facts that cost something are gathered only then."""
+
+    def check_metadata(self, kind: str, attribute: str, value: str) -> None:
+        """Refuse a value that is not of the type the policy declares for this metadata.
+
+        Args:
+            kind: `object`, `collection`, `resource` or `user`.
+            attribute: its name.
+            value: what is to be written.
+
+        Raises:
+            InvalidArgument: says what was expected.
+        """
 
     def wants_digest(self, path: str) -> bool:
         """Whether a rule will ask for the digest of what is written at a path."""

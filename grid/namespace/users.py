@@ -84,8 +84,8 @@ class Users:
             raise InvalidArgument(f"`{name}` cannot be the name of a user: 1 to 63 bytes, no slash")
         _check_password(password)
         event = Event(
-            "group" if kind == "rodsgroup" else "user", "create", caller, "", 0,
-            {"user": {"name": name, "zone": zone, "type": kind}},
+            "group" if kind == "rodsgroup" else "user", "change", caller, "", 0,
+            {"user": {"name": name, "zone": zone, "type": kind, "op": "create"}},
         )  # fmt: skip
         self._context.policy.before(event)
         with self._context.database.write() as tx:
@@ -133,8 +133,8 @@ class Users:
         with self._context.database.read() as tx:
             user = self.find(tx, name)
         event = Event(
-            "group" if user.is_group else "user", "delete", caller, "", user.id,
-            {"user": {"name": user.name, "zone": user.zone, "type": user.type}},
+            "group" if user.is_group else "user", "change", caller, "", user.id,
+            {"user": {"name": user.name, "zone": user.zone, "type": user.type, "op": "delete"}},
         )  # fmt: skip
         self._context.policy.before(event)
         with self._context.database.write() as tx:

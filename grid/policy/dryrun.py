@@ -149,7 +149,9 @@ def _standings(
     result = []
     for keep in bundle.active.keeps:
         try:
-            one = standing(keep, found, tree, host, policy.zone, now, policy.timezone)
+            one = standing(
+                keep, found, tree, host, policy.zone, now, policy.timezone, policy.origin(found.path)
+            )
         except RuleFailed as failure:
             one = Standing(keep.id, reasons=[str(failure)])
         if one is not None:

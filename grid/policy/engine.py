@@ -13,10 +13,17 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from grid import paths
-from grid.catalog import jobs, journal, promises
+from grid.catalog import jobs, journal, promises, trash
 from grid.catalog.database import Database, Transaction
 from grid.catalog.journal import Decision
-from grid.errors import ConfigurationError, FactsChanged, GridError, PolicyDenied, RuleBroken
+from grid.errors import (
+    ConfigurationError,
+    FactsChanged,
+    GridError,
+    InvalidArgument,
+    PolicyDenied,
+    RuleBroken,
+)
 from grid.model import Caller
 from grid.namespace.ports import Event
 from grid.policy import bundles
@@ -26,6 +33,7 @@ from rules import Entity, Frame, JobRequest, Refused, RuleError, RuleFailed
 from rules.events import EVENTS
 from rules.index import ActiveRule, Candidate
 from rules.runtime import frame_slots
+from rules.values import NotReadable, read
 
 _NAMED_IN_LOCATIONS: Final = {
     "proposal": "Proposal",
@@ -127,6 +135,12 @@ class _ContextAt(Mapping[str, Any]):
         return 0
 
 
+def _leaves(event: Event, left: list[str]) -> Refused:
+    what = "copied out of" if event.verb == "copy" else "moved out of"
+    shown = f"{left[0]} and {len(left) - 1} more apply" if len(left) > 1 else f"{left[0]} applies"
+    return Refused("LEAVES_LOCATION", f"`{event.path}` may not be {what} the location where {shown}", left[0])
+
+
 def _facts(facts: Mapping[str, Any]) -> dict[str, Any]:
     """Facts of an operation as rules see them: names of users and resources are these."""
     found = dict(facts)
@@ -198,29 +212,68 @@ class PolicyEngine:
     def before(self, event: Event) -> None:
         """Ask every `before` rule at the event's path; see `PolicyHooks`."""
         bundle = self.bundle.current
-        candidates = bundle.active.candidates("before", event.name, event.path)
-        if not candidates:
+        candidates = self._candidates(bundle, "before", event)
+        left = self._left_behind(bundle, event)
+        if not candidates and not left:
             return
         context = EventContext(event, self.zone)
         facts = DecisionFacts(self._database, event.relied_on, event.caller.user.full_name)
         now = datetime.now(UTC)
         refusals: list[RuleFailed] = []
+        allowed = False
         for active, at in candidates:
             frame = self._frame(active, context.at(at), at, now, facts)
             frame.event_values = event.settable
             try:
                 compiled = active.compiled
                 if compiled.guards(frame):
-                    compiled.body(frame)
+                    allowed = not compiled.body(frame) or allowed
                 elif active.rule.otherwise.steps:
-                    compiled.otherwise(frame)
+                    allowed = not compiled.otherwise(frame) or allowed
             except RuleFailed as failure:
                 refusals.append(failure)
+        if left and not allowed:
+            refusals.append(_leaves(event, left))
         for target, value in event.settable.items():
             if isinstance(value, Entity):
                 event.settable[target] = value.name
         if refusals:
             self._refuse(event, bundle, refusals)
+
+    def witness(self, event: Event) -> None:
+        """See `PolicyHooks`."""
+        active = self.bundle.current.active
+        if active.has("before", event.name):
+            self.before(event)
+        if active.has("after", event.name):
+            with self._database.write(durable=False) as tx:
+                self.after(tx, event)
+
+    def _candidates(self, bundle: CheckedBundle, phase: str, event: Event) -> list[Candidate]:
+        """The rules at an event's path; in the trash also those of the path that its subject came from."""
+        found = bundle.active.candidates(phase, event.name, event.path)
+        if bundle.policies and event.path.startswith(f"/{self.zone}/trash/"):
+            origin = self.origin(event.path)
+            if origin:
+                found = [*found, *bundle.active.candidates(phase, event.name, origin)]
+        return found
+
+    def origin(self, path: str) -> str:
+        """Where something is judged: at its path, in the trash at the one it came from; empty when that is unknown."""
+        if not path.startswith(f"/{self.zone}/trash/"):
+            return path
+        with self._database.read() as tx:
+            return trash.origin_or_none(tx, path) or ""
+
+    def _left_behind(self, bundle: CheckedBundle, event: Event) -> list[str]:
+        """The rules and promises that a rename or copy would leave behind."""
+        if event.verb not in ("rename", "copy") or not bundle.policies:
+            return []
+        target = str(event.facts.get("target", {}).get("path", ""))
+        if not target or target == event.path:
+            return []
+        source = self.origin(event.path)
+        return bundle.active.left_behind(source, target, copied=event.verb == "copy") if source else []
 
     def _refuse(self, event: Event, bundle: CheckedBundle, refusals: list[RuleFailed]) -> None:
         """Say no, with the sentence of the first rule that refused for a reason of its own."""
@@ -250,7 +303,7 @@ class PolicyEngine:
     def after(self, tx: Transaction, event: Event) -> None:
         """Run the `after` rules inside the operation's transaction; see `PolicyHooks`."""
         bundle = self.bundle.current
-        candidates = bundle.active.candidates("after", event.name, event.path)
+        candidates = self._candidates(bundle, "after", event)
         fired: list[str] = []
         if candidates:
             context, now = EventContext(event, self.zone), datetime.now(UTC)
@@ -297,12 +350,28 @@ class PolicyEngine:
             jobs.dead_letter(tx, rule.title, rule.id, user, bundle.generation, str(error))
         return False
 
+    def check_metadata(self, kind: str, attribute: str, value: str) -> None:
+        declared = self.bundle.current.active.metadata.get((attribute, kind.capitalize()))
+        if declared is not None:
+            try:
+                read(value, declared)
+            except NotReadable as error:
+                raise InvalidArgument(
+                    f'metadata "{attribute}" holds a {declared} here: {error} (META_TYPE)'
+                ) from None
+
     def wants_digest(self, path: str) -> bool:
         candidates = self.bundle.current.active.candidates("after", "object close", path)
         return any(active.rule.wants_digest for active, _ in candidates)
 
     def concerns_objects_below(self, noun: str, verb: str, path: str) -> bool:
-        return self.bundle.current.active.touches_below("before", f"{noun} {verb}", path)
+        active = self.bundle.current.active
+        if verb == "rename" and active.guards_below(path):
+            return True
+        in_trash = path.startswith(f"/{self.zone}/trash")  # what lies there is judged by where it came from
+        return active.touches_below("before", f"{noun} {verb}", path) or (
+            in_trash and active.has("before", f"{noun} {verb}")
+        )
 
     # -- helpers of the hooks --------------------------------------------------------------------------------
 
@@ -324,6 +393,8 @@ class PolicyEngine:
 
     def schedule(self, tx: Transaction, request: JobRequest, generation: int, caller: Caller) -> None:
         """Add the job of a `schedule` statement, in the transaction that makes it necessary."""
+        if self.bundle.current.active.has("before", "job enqueue"):
+            self.before(Event("job", "enqueue", caller, "", 0, {"job": {"name": request.name}}))
         jobs.insert(
             tx,
             jobs.NewJob(
@@ -340,8 +411,17 @@ class PolicyEngine:
                 max_attempts=request.retries + 1,
                 backoff_s=request.backoff_s,
                 backoff_max_s=request.backoff_limit_s,
+                lane=_lane(request),
             ),
         )
+
+
+def _lane(request: JobRequest) -> str:
+    """Work of one rule shares a lane; where it is about a resource, work on that resource does."""
+    for value in request.captured.get("slots", {}).values():
+        if isinstance(value, dict) and value.get("entity", [""])[0] == "Resource":
+            return f"{request.rule_id}@{value['entity'][2]}"
+    return request.rule_id
 
 
 def rule_caller(caller: Caller, bundle: CheckedBundle) -> Caller:

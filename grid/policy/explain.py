@@ -225,7 +225,9 @@ def _promises(
     result = []
     for keep in bundle.active.keeps:
         try:
-            one = standing(keep, found, tree, host, policy.zone, now, policy.timezone)
+            one = standing(
+                keep, found, tree, host, policy.zone, now, policy.timezone, policy.origin(found.path)
+            )
         except RuleFailed as failure:
             result.append({"keep": keep.id, "title": keep.title, "met": False, "reasons": [str(failure)]})
             continue

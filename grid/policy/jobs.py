@@ -18,7 +18,7 @@ from grid.catalog.database import Database
 from grid.catalog.jobs import Job
 from grid.errors import CatalogBusy, CatalogUnavailable, GridError, NotFound, RuleBroken
 from grid.model import Caller
-from grid.namespace import Namespace
+from grid.namespace import Event, Namespace
 from grid.policy import attributes
 from grid.policy.bundles import CheckedBundle
 from grid.policy.engine import PolicyEngine, rule_caller
@@ -134,13 +134,20 @@ class JobWorker:
         if failure is None:
             with self._database.write() as tx:
                 jobs.finish(tx, job.id, lease_id)
+            self._tell("done", job)
             return
         final = failure.kind != "retryable" and failure.kind != "refused"
         with self._database.write() as tx:
             given_up = jobs.fail(tx, job, lease_id, f"{failure.code}: {failure}", final=final)
         _log.warning("job %d (%s) failed%s: %s", job.id, job.name, ", given up" if given_up else "", failure)
         if given_up:
+            self._tell("dead", job)
             self._give_up(job)
+
+    def _tell(self, verb: str, job: Job) -> None:
+        """Let the rules on the end of scheduled work see it."""
+        facts = {"job": {"id": job.id, "name": job.name, "attempts": job.attempts}}
+        self._policy.witness(Event("job", verb, self.service_caller(f"job {job.id}"), "", job.id, facts))
 
     def _run_body(self, job: Job) -> None:
         bundle, scheduled = self._scheduled(job)

@@ -72,10 +72,13 @@ def _tag(resource: Resource, name: str) -> str:
 
 
 def standing(
-    keep: Keep, found: DataObject, tree: Tree, host: Any, zone: str, now: datetime, timezone: Any
+    keep: Keep, found: DataObject, tree: Tree, host: Any, zone: str, now: datetime, timezone: Any, path: str
 ) -> Standing | None:
-    """Compare what a `keep` promises of an object with what there is; None where it does not apply."""
-    at = keep.pattern.match(found.path)
+    """Compare what a `keep` promises of an object with what there is; None where it does not apply.
+
+    `path` is where the object is judged: its own, or for one in the trash the path it came from.
+    """
+    at = keep.pattern.match(path)
     if at is None:
         return None
     frame = _frame(keep, found, at, host, zone, now, timezone)
@@ -228,7 +231,16 @@ class Keeper:
         standings: list[Standing] = []
         for keep in bundle.active.keeps:
             try:
-                one = standing(keep, found, tree, host, self._policy.zone, now, self._policy.timezone)
+                one = standing(
+                    keep,
+                    found,
+                    tree,
+                    host,
+                    self._policy.zone,
+                    now,
+                    self._policy.timezone,
+                    self._policy.origin(found.path),
+                )
             except RuleFailed as failure:
                 one = Standing(keep.id, reasons=[f"the promise cannot be judged: {failure}"])
             if one is not None:

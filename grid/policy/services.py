@@ -9,6 +9,7 @@ from grid.model import Caller
 from grid.namespace import AccessChange, ChecksumRequest, Namespace, OpenForReading, TrimRequest
 from grid.namespace.storage import storage_errors
 from grid.policy import attributes
+from grid.policy.desk import PolicyDesk
 from microservices import ByteReader, MicroserviceError, declarations
 from rules import Entity
 
@@ -16,8 +17,9 @@ from rules import Entity
 class MicroserviceHost:
     """Finds and runs microservices."""
 
-    def __init__(self, namespace: Namespace) -> None:
+    def __init__(self, namespace: Namespace, desk: PolicyDesk) -> None:
         self._namespace = namespace
+        self._desk = desk
 
     def call(self, caller: Caller, name: str, arguments: dict[str, Any]) -> Any:
         """Run one for a client, with the client's rights.
@@ -28,9 +30,13 @@ class MicroserviceHost:
             InvalidArgument: an argument is missing, unknown or of the wrong kind.
             MicroserviceFailed: it ended with an error.
         """
+        if name in self._desk.names:
+            return self._desk.call(caller, name, arguments)
         entry = declarations().get(name)
         if entry is None:
-            offered = ", ".join(sorted(n for n, e in declarations().items() if e.for_clients))
+            offered = ", ".join(
+                sorted([*(n for n, e in declarations().items() if e.for_clients), *self._desk.names])
+            )
             raise NotFound(
                 f"there is no microservice `{name}`; clients may call {offered}",
                 status=Status.NO_MICROSERVICE_FOUND_ERR,

@@ -15,7 +15,6 @@ from rules import (
     RuleCheckError,
     RuleFailed,
     Source,
-    ast,
     check,
     core,
     examine,
@@ -174,10 +173,12 @@ def test_comments_are_never_lost() -> None:
      "require", "else", "not", "and", "find", "limit", "metadata", "of", "=", ">", "3", "days", "%", "let", "test", "given", "then"]
 ), max_size=40).map(" ".join)))  # fmt: skip
 def test_random_text_is_only_ever_a_syntax_finding(text: str) -> None:
+    found: list[str] = []
     try:
-        assert isinstance(parse(Source("p", text)), ast.Policy)
+        parse(Source("p", text))
     except RuleCheckError as error:
-        assert all(finding.id.startswith("E0") for finding in error.findings)
+        found = [finding.id for finding in error.findings]
+    assert all(code.startswith("E0") for code in found)
 
 
 LOOPS = {

@@ -145,9 +145,14 @@ def irule(session: iRODSSession, environment: dict[str, Any], arguments: argpars
         raise UserError("the arguments are not a JSON object")
     if isinstance(values.get("path"), str):
         values["path"] = program.absolute(environment, values["path"])
-    rule = Rule(session, body=f"{arguments.name}({json.dumps(values)})", output="ruleExecOut")
+    program.print_json(call(session, arguments.name, values))
+    return 0
+
+
+def call(session: iRODSSession, name: str, values: dict[str, Any]) -> Any:
+    """The result of a microservice, which comes as JSON on the rule's standard output."""
+    rule = Rule(session, body=f"{name}({json.dumps(values)})", output="ruleExecOut")
     result = rule.execute(acceptable_errors=())
     text = result.MsParam_PI[0].inOutStruct.stdoutBuf.buf
     data = text if isinstance(text, bytes) else str(text).encode()
-    print(data.split(b"\0", 1)[0].decode("utf-8").rstrip("\n"))
-    return 0
+    return json.loads(data.split(b"\0", 1)[0].decode("utf-8"))

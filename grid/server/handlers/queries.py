@@ -14,6 +14,7 @@ from grid.catalog.database import Row
 from grid.catalog.genquery import Query
 from grid.codes import Status
 from grid.errors import CatalogFailed, GridError, InvalidArgument, status_of
+from grid.namespace import Event
 from grid.server.connection import MAX_CURSORS, Cursor
 from grid.server.exchange import Reply, Request
 from grid.wire.genquery import pack
@@ -82,6 +83,9 @@ def _first_page(request: Request, max_rows: int) -> Reply:
         message["options"],
     )
     caller = request.caller
+    request.namespace.context.policy.witness(
+        Event("query", "run", caller, "", 0, {"statement": {"text": "general query"}})
+    )
     offset = max(message["partialStartIndex"], 0)
     with request.namespace.context.database.read() as tx:
         bound = services.queries.bind(tx, query, None if caller.is_admin else caller.user.id)
@@ -170,6 +174,9 @@ def specific_query(request: Request) -> Reply:
     if len(arguments) > wanted and not any(arguments[wanted:]):
         arguments = arguments[:wanted]
     offset = max(message["rowOffset"], 0)
+    request.namespace.context.policy.witness(
+        Event("query", "run", request.caller, "", 0, {"statement": {"text": sql}})
+    )
     rows = request.services.specific.run(sql, arguments, limit=max_rows + 1, offset=offset)
     if not rows:
         return _empty(request, int(Status.CAT_NO_ROWS_FOUND))

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from grid.codes import Status
 from grid.errors import InvalidArgument
+from grid.namespace import Event
 from grid.server.exchange import Reply, Request
 
 _CALL: Final = re.compile(r"\s*([a-z_][a-z0-9_]*)\s*(?:\((.*)\))?\s*;?\s*", re.DOTALL)
@@ -64,6 +65,8 @@ def _buffer(data: bytes) -> dict[str, Any]:
 def execute(request: Request) -> Reply:
     """625: call a microservice."""
     name, arguments = _call_of(request)
+    called = {"statement": {"text": f"{name}({json.dumps(arguments)})"}}
+    request.namespace.context.policy.witness(Event("rule", "run", request.caller, "", 0, called))
     result = request.services.microservices.call(request.caller, name, arguments)
     text = json.dumps(result, indent=2, sort_keys=True, default=str).encode() + b"\n\0"
     output = {

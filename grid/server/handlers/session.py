@@ -13,6 +13,7 @@ from typing import Any, Final
 from grid.codes import Privilege, Status
 from grid.errors import AccessDenied, AuthenticationFailed, InvalidArgument, NotFound
 from grid.model import Caller, User
+from grid.namespace import Event as GridEvent
 from grid.server.exchange import Reply, Request, Services
 from grid.wire import auth
 
@@ -128,6 +129,10 @@ def log_in(request: Request, name: str, zone: str, answer: bytes) -> None:
         connection.caller = proxy
     else:
         connection.caller = _acting_as(services, proxy, client_name, client_zone, connection.address)
+    caller, connection.caller = connection.caller, None  # nobody is logged in unless the policy agrees
+    for verb in ("open", "auth"):
+        services.namespace.context.policy.witness(GridEvent("connection", verb, caller, ""))
+    connection.caller = caller
     connection.authenticated = True
     connection.refreshed_at = time.monotonic()
 

@@ -43,10 +43,12 @@ def test_every_finding_has_a_case_and_a_paragraph() -> None:
     written = "".join(path.read_text() for path in (root / "rules").glob("*.py"))
     reported = set(re.findall(r'"([EW]\d{3})"', written))
     assert reported == set(FINDINGS)
-    shown = {id for path in CASES for match in EXPECTED.findall(path.read_text()) for id in match[0].split()}
+    shown = {
+        code for path in CASES for match in EXPECTED.findall(path.read_text()) for code in match[0].split()
+    }
     reference = (root / "docs/reference/findings.md").read_text()
-    for id in sorted(reported):
-        assert f"### {id}" in reference, id
+    for code in sorted(reported):
+        assert f"### {code}" in reference, code
     assert sorted(reported - shown) == ["E002", "E115"], (
         "too large a text, and another version, have tests of their own"
     )

@@ -49,6 +49,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("root_id", "entity_id", name=op.f("pk_frozen")),
     )
     op.create_table(
+        "trashed",
+        sa.Column("path", Bytewise, nullable=False),
+        sa.Column("origin", Bytewise, nullable=False),
+        sa.PrimaryKeyConstraint("path", name=op.f("pk_trashed")),
+    )
+    op.create_table(
         "promises",
         sa.Column("data_id", EntityId, nullable=False),
         sa.Column("keep_id", Bytewise, nullable=False),
