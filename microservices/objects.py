@@ -100,3 +100,9 @@ def trim(grid: Grid, replica: str) -> None:
     """Remove one replica, `PATH NUMBER`, when another good one is left; one that is gone already is success."""
     path, _, number = replica.rpartition(" ")
     grid.trim(path, int(number))
+
+
+@microservice("remove_trashed", Parameter("object", "Object"), result="", effects=("data.delete",))
+def remove_trashed(grid: Grid, object: str) -> None:  # the language's own word
+    """Remove a data object that is in the trash for good; one that is gone already is success."""
+    grid.remove_trashed(object)

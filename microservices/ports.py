@@ -39,6 +39,9 @@ class Grid(Protocol):
     def thaw(self, path: str) -> None:
         """Give back what `freeze` took; without a freeze nothing happens."""
 
+    def remove_trashed(self, path: str) -> None:
+        """Remove a data object for good that is in the trash; nothing else is touched."""
+
     def trim(self, path: str, number: int) -> None:
         """Remove a replica while another good one is left."""
 

@@ -174,14 +174,13 @@ def _unreachable(policy: Policy) -> Iterator[Finding]:
 
 
 def _overlapping_sets(policy: Policy) -> Iterator[Finding]:
-    for one, other in itertools.combinations(policy.rules, 2):
-        if (one.phase, one.event) != (other.phase, other.event) or not _same_place(
-            one.pattern, other.pattern
-        ):
-            continue
-        mine, theirs = _sets(one), _sets(other)
-        for target in mine.keys() & theirs.keys():
-            if _name(mine[target]) == _name(theirs[target]):
+    setting: dict[tuple[str, str, str], list[tuple[Rule, Op]]] = {}
+    for rule in policy.rules:
+        for target, value in _sets(rule).items():
+            setting.setdefault((rule.phase, rule.event, target), []).append((rule, value))
+    for (_, _, target), entries in setting.items():
+        for (one, mine), (other, theirs) in _near(entries):
+            if _name(mine) == _name(theirs) or not _same_place(one.pattern, other.pattern):
                 continue
             together, certain = overlap(one.guards, other.guards)
             if together:
@@ -190,6 +189,21 @@ def _overlapping_sets(policy: Policy) -> Iterator[Finding]:
                     f"`{one.title}` and `{other.title}` both set {target}, to different values",
                     other.span, "order never matters, so only one rule may set it where both apply",
                 )  # fmt: skip
+
+
+def _near(entries: list[tuple[Rule, Op]]) -> Iterator[tuple[tuple[Rule, Op], tuple[Rule, Op]]]:
+    """Pairs whose locations may have something in common, in the order of the text: the literal beginnings agree."""
+    placed = sorted(enumerate(entries), key=lambda entry: _beginning(entry[1][0]))
+    for index, (first, one) in enumerate(placed):
+        beginning = _beginning(one[0])
+        for second, other in placed[index + 1 :]:
+            if not _beginning(other[0]).startswith(beginning):
+                break
+            yield (one, other) if first < second else (other, one)
+
+
+def _beginning(rule: Rule) -> str:
+    return rule.pattern.prefix.rstrip("/") + "/" if rule.pattern is not None else ""
 
 
 def _same_place(one: Pattern | None, other: Pattern | None) -> bool:

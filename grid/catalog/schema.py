@@ -43,10 +43,8 @@ def current_revision(database: Database) -> str | None:
 def migrate(database: Database) -> None:
     """Bring the tables to the newest version and make the views again. Atomic on both databases."""
     command.upgrade(_config(database), "head")
-    with database.write() as tx:
-        for statement in views.drop_statements() + views.create_statements():
-            tx.run(statement)
-        if not database.is_sqlite:
+    if not database.is_sqlite:
+        with database.write() as tx:
             _grant_views(tx)
 
 

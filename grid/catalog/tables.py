@@ -414,6 +414,7 @@ trashed = Table(
     metadata,
     _text("path", None, primary_key=True),  # of what was put into the trash; things below it are not listed
     _text("origin", None),
+    Column("trashed_at", Double, nullable=False),
 )
 
 promises = Table(

@@ -35,6 +35,15 @@ FILES: Final = (
 _BIN: Final = Path(sys.executable).parent
 
 
+_STRICTER = """policy demo.stricter version 1 for zone "demo"
+code TOO_LARGE kind refused "too large"
+location raw = "/demo/data/{user_type}/{beamline}/{proposal}/{visit}/raw/**"
+rule "no large files" id no_large before object create at raw when object.expected_size > 1 MB {
+  refuse "{size_text(object.expected_size)} is too much" code TOO_LARGE
+}
+"""
+
+
 def heading(text: str) -> None:
     print(f"\n\033[1m{text}\033[0m" if sys.stdout.isatty() else f"\n== {text}")
 
@@ -202,6 +211,17 @@ def main() -> int:
             anna.types(
                 "iquest \"select DATA_NAME, META_DATA_ATTR_VALUE where META_DATA_ATTR_NAME = 'energy'"
                 " and META_DATA_ATTR_VALUE n>= '1' and META_DATA_ATTR_VALUE n<= '30'\""
+            )
+            heading("A policy has tests of its own, and they run without a zone")
+            rods.types("beamgrid policy test demo.policy", folder=folder / "zone")
+            heading("Why was anna refused? Every condition with its value")
+            rods.types(
+                f"beamgrid policy explain {folder}/zone --event 'object create' --path {VISIT}/raw/mine.nxs --as anna"
+            )
+            heading("What would a stricter policy change? Nothing is changed by asking")
+            (folder / "stricter.policy").write_text(_STRICTER)
+            rods.types(
+                f"beamgrid policy dryrun {folder}/zone demo.policy ../stricter.policy", folder=folder / "zone"
             )
             heading("The files come back to a stock client")
             read_back(port, files[0])

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from grid import paths
-from grid.catalog import avus
+from grid.catalog import avus, trash
 from grid.catalog import collections as collection_rows
 from grid.catalog import objects as object_rows
 from grid.catalog import resources as resource_rows
@@ -90,6 +90,8 @@ def _object(tx: Transaction, key: int | str) -> dict[str, Any] | None:
         "closed": best is not None and best.status in (ReplicaStatus.GOOD, ReplicaStatus.STALE),
         "checksum": None, "checksummed": False, "size": 0, "expected_size": 0,
     }  # fmt: skip
+    trashed = trash.trashed_at_or_none(tx, found.path) if "/trash/" in found.path else None
+    facts["trashed_at"] = datetime.fromtimestamp(trashed, UTC) if trashed is not None else None
     if best is not None:
         facts |= {
             "size": best.size_bytes, "expected_size": best.size_bytes, "checksum": best.checksum or None,

@@ -42,6 +42,7 @@ _NAMED_IN_LOCATIONS: Final = {
     "publication": "Publication",
 }
 _ENTITIES: Final = {"owner": "User", "resource": "Resource", "source": "Resource", "subject": "Principal"}
+_LEAVING: Final = frozenset({"rename", "copy"})
 _TREE_NOUNS: Final = frozenset({"collection", "session", "visit", "proposal", "publication"})
 
 _log = logging.getLogger("beamgrid.policy")
@@ -212,6 +213,8 @@ class PolicyEngine:
     def before(self, event: Event) -> None:
         """Ask every `before` rule at the event's path; see `PolicyHooks`."""
         bundle = self.bundle.current
+        if event.verb not in _LEAVING and not bundle.active.has("before", event.name):
+            return
         candidates = self._candidates(bundle, "before", event)
         left = self._left_behind(bundle, event)
         if not candidates and not left:
@@ -267,7 +270,7 @@ class PolicyEngine:
 
     def _left_behind(self, bundle: CheckedBundle, event: Event) -> list[str]:
         """The rules and promises that a rename or copy would leave behind."""
-        if event.verb not in ("rename", "copy") or not bundle.policies:
+        if event.verb not in _LEAVING or not bundle.policies:
             return []
         target = str(event.facts.get("target", {}).get("path", ""))
         if not target or target == event.path:

@@ -132,6 +132,15 @@ class _CallersGrid:
     def thaw(self, path: str) -> None:
         self._namespace.access.thaw(self._caller, path)
 
+    def remove_trashed(self, path: str) -> None:
+        moves = self._namespace.moves
+        if not moves.in_trash(path):
+            raise InvalidArgument(f"`{path}` is not in the trash")
+        try:
+            moves.unlink(self._caller, path, force=True)
+        except NotFound:
+            return  # it is gone already
+
     def trim(self, path: str, number: int) -> None:
         try:
             self._namespace.replicas.trim(self._caller, path, TrimRequest(replica_number=number))

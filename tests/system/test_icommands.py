@@ -27,15 +27,15 @@ def soon(happened: Callable[[], bool]) -> None:
 
 
 class Shell:
-    def __init__(self, folder: Path, served: Served) -> None:
+    def __init__(self, folder: Path, served: Served, *, user: str = "rods", password: str = "rods") -> None:
         self.folder = folder
         folder.mkdir(exist_ok=True)
         self.env = {
             **os.environ, "IRODS_ENVIRONMENT_FILE": str(folder / "env.json"), "IRODS_AUTHENTICATION_FILE": str(folder / "A"),
         }  # fmt: skip
         done = self.run(
-            "iinit", "--host", "127.0.0.1", "--port", str(served.port), "--user", "rods", "--zone", "tempZone",
-            given="rods\n",
+            "iinit", "--host", "127.0.0.1", "--port", str(served.port), "--user", user, "--zone", served.zone,
+            given=f"{password}\n",
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
 

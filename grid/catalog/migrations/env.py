@@ -3,6 +3,7 @@
 from alembic import context
 from sqlalchemy import Connection
 
+from grid.catalog import views
 from grid.catalog.tables import metadata
 
 
@@ -21,7 +22,12 @@ def _migrate(connection: Connection) -> None:
         connection=connection, target_metadata=metadata, transactional_ddl=True, render_as_batch=sqlite
     )
     with context.begin_transaction():
+        # tables cannot be remade under views, so these go and come in the same transaction
+        for statement in views.drop_statements():
+            connection.exec_driver_sql(statement)
         context.run_migrations()
+        for statement in views.create_statements():
+            connection.exec_driver_sql(statement)
     connection.commit()
 
 

@@ -52,6 +52,7 @@ def upgrade() -> None:
         "trashed",
         sa.Column("path", Bytewise, nullable=False),
         sa.Column("origin", Bytewise, nullable=False),
+        sa.Column("trashed_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("path", name=op.f("pk_trashed")),
     )
     op.create_table(

@@ -265,3 +265,26 @@ def test_the_commands_for_stewards(sqlite_zone: Zone, tmp_path: Path, capsys) ->
     assert "the policy's own tests fail" in capsys.readouterr().err
     assert beamgrid.main(["policy", "rollback", folder, "--to", "77"]) == 1
     assert beamgrid.main(["jobs", "list", folder, "--json"]) == 0
+
+
+def test_the_shipped_sweep_empties_old_trash_but_not_what_is_held(raw: Zone, rods) -> None:
+    import policies
+
+    for name in ("old", "held", "fresh"):
+        put(raw, rods, name)
+        raw.namespace.moves.unlink(rods, f"{HOME}/raw/v1/{name}")
+    trash = "/tempZone/trash/home/rods/raw/v1"
+    raw.namespace.metadata.apply(
+        rods, Subject("object", f"{trash}/held"), [MetadataOperation("add", Avu("legal_hold", "case"))]
+    )
+    with raw.database.write() as tx:
+        tx.run("UPDATE trashed SET trashed_at = 0 WHERE path <> :p", {"p": f"{trash}/fresh"})
+    bundles.activate(raw.database, "tempZone", {"t.policy": policies.text("trash.policy")}, origin="pushed")
+    raw.policy.refresh()
+    (sweep,) = raw.policy.bundle.current.active.sweeps
+    worker = JobWorker(raw.database, raw.policy, raw.host, raw.namespace)
+    runner = SweepRunner(raw.database, "tempZone", raw.policy.timezone)
+    report = runner.run(sweep, worker.effects(rods, raw.policy.bundle.current))
+    assert (report.acted_on, report.failures) == ([f"{trash}/old"], [])
+    with raw.database.read() as tx:
+        assert tx.all("SELECT name FROM data_objects ORDER BY name") == [("fresh",), ("held",)]
