@@ -26,6 +26,7 @@ from grid.policy.desk import PolicyDesk
 from grid.policy.engine import PolicyEngine
 from grid.policy.jobs import JobWorker
 from grid.policy.services import MicroserviceHost
+from grid.policy.stewards import RecordedReads, Stewards
 from grid.secrets import ZoneKey, make_key
 from grid.server.dispatch import Dispatcher
 from grid.server.exchange import Services
@@ -142,14 +143,15 @@ def open_zone(folder: Path, settings: Settings | None = None, *, role: str = "")
     settings = settings or config.load(folder)
     database = Database(settings.catalog_url(folder), interceptor=steps.reached)
     schema.require_current(database)
-    policy = PolicyEngine(database, settings.zone, settings.timezone)
+    reads = RecordedReads(settings.audit, settings.record_one_read_in)
+    policy = PolicyEngine(database, settings.zone, settings.timezone, reads)
     storage = Storage(settings.zone, settings.default_resource, make_driver)
     context = NamespaceContext(settings.zone, database, storage, policy, ZoneKey(folder / KEY_FILE))
     if role:
         with database.write() as tx:
             context.lease_id = leases.take(tx, role)
     namespace = build(context, LocalVaults())
-    host = MicroserviceHost(namespace, PolicyDesk(namespace, policy))
+    host = MicroserviceHost(namespace, PolicyDesk(namespace, policy, Stewards(settings.stewards)))
     policy.connect(host)
     services = Services(namespace, GeneralQueries(settings.zone), SpecificQueries(database), settings, host)
     return Zone(folder, settings, database, namespace, policy, host, services)

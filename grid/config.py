@@ -21,8 +21,8 @@ class SettingError(ValueError):
     """A setting that cannot be used: which, what was found, what was expected."""
 
 
-def _setting(default: Any, *, reload: bool = False) -> Any:
-    return field(default=default, metadata={"reload": reload})
+def _setting(default: Any, *, reload: bool = False, table: bool = False) -> Any:
+    return field(default=default, metadata={"reload": reload, "table": table})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,17 @@ class Settings:
 
     timezone: str = _setting("UTC", reload=True)
     """The IANA time zone of calendar dates in policies."""
+
+    audit: tuple[str, ...] = _setting(())
+    """Locations, as in policies, where every allowed read is in the decision log, on disk before the first byte leaves.
+    In the environment: separated by spaces. Restart."""
+
+    record_one_read_in: int = _setting(100)
+    """Of the other allowed reads, one in this many is in the decision log; 0 for none. Restart."""
+
+    stewards: tuple[tuple[str, tuple[str, ...]], ...] = _setting((), table=True)
+    """A table of groups and their locations, such as `stewards = { nanomax_stewards = ["/demo/data/*/nanomax/**"] }`: their
+    members see decisions and jobs there, and explain for others. Not in the environment. Restart."""
 
     workers: int = _setting(0)
     """Server processes; 0 takes one for each core, two at the least. Restart."""
@@ -150,8 +161,16 @@ def _default(name: str) -> Any:
     return None if value is MISSING else value
 
 
+def _is_table(name: str) -> bool:
+    return any(entry.name == name and entry.metadata["table"] for entry in fields(Settings))
+
+
 def _from_text(name: str, text: str) -> Any:
     kind = type(_default(name))
+    if _is_table(name):
+        raise SettingError(f"BEAMGRID_{name.upper()} is set; a table can only stand in `{FILE_NAME}`")
+    if kind is tuple:
+        return text.split()
     try:
         return kind(text)
     except ValueError:
@@ -162,6 +181,12 @@ def _from_text(name: str, text: str) -> Any:
 
 def _checked(name: str, value: Any) -> Any:
     kind = type(_default(name))
+    if _is_table(name):
+        if not isinstance(value, dict):
+            raise SettingError(f"`{name}` is `{value}`; a table of names and lists of texts was expected")
+        return tuple((key, _texts(f"{name}.{key}", found)) for key, found in value.items())
+    if kind is tuple:
+        return _texts(name, value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if type(value) is not kind:
@@ -169,6 +194,12 @@ def _checked(name: str, value: Any) -> Any:
     if kind in (int, float) and value < 0:
         raise SettingError(f"`{name}` is {value}; it cannot be negative")
     return value
+
+
+def _texts(name: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise SettingError(f"`{name}` is `{value}`; a list of texts was expected")
+    return tuple(value)
 
 
 def _check_together(settings: Settings, path: Path) -> None:

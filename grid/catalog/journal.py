@@ -203,10 +203,22 @@ class DecisionRecord:
 _DECISION = "id, decided_at, event, subject, actor, decision, code, rule, sentence, bundle_generation"
 
 
-def recent_decisions(tx: Transaction, *, limit: int, refused_only: bool = False) -> list[DecisionRecord]:
-    """The latest decisions, newest first."""
-    where = "WHERE decision <> 'allowed'" if refused_only else ""
-    rows = tx.all(f"SELECT {_DECISION} FROM decisions {where} ORDER BY id DESC LIMIT :n", {"n": limit})
+def recent_decisions(
+    tx: Transaction, *, limit: int, refused_only: bool = False, path: str = "", actor: str = ""
+) -> list[DecisionRecord]:
+    """The latest decisions, newest first; of a user, and about a path and what lies below it, when these are given."""
+    conditions, values = (
+        ["1 = 1"],
+        {"n": limit, "actor": actor, "path": path, "low": f"{path}/", "high": f"{path}0"},
+    )
+    if refused_only:
+        conditions.append("decision <> 'allowed'")
+    if path:
+        conditions.append("(subject = :path OR (subject >= :low AND subject < :high))")
+    if actor:
+        conditions.append("actor = :actor")
+    where = " AND ".join(conditions)
+    rows = tx.all(f"SELECT {_DECISION} FROM decisions WHERE {where} ORDER BY id DESC LIMIT :n", values)
     return [DecisionRecord(*row) for row in rows]
 
 

@@ -206,7 +206,7 @@ replicas = Table(
     metadata,
     _id("data_id", ForeignKey("data_objects.id")),
     Column("number", Integer, nullable=False, autoincrement=False),
-    _id("resource_id", ForeignKey("resources.id"), index=True),
+    _id("resource_id", ForeignKey("resources.id")),
     _text("physical_path"),  # empty: the resource derives it from the logical path
     _text("staged_as"),  # not empty: the bytes are in the staging area under this name
     Column("size_bytes", BigInteger, nullable=False, server_default="0"),
@@ -220,6 +220,9 @@ replicas = Table(
     *_times(),
     _text("access_time"),
     PrimaryKeyConstraint("data_id", "number"),
+    Index(
+        "ix_replicas_resource_access", "resource_id", "access_time"
+    ),  # what a resource holds, unread longest first
     sqlite_with_rowid=False,
 )
 Index(

@@ -16,6 +16,7 @@ from grid.app import Zone
 from grid.catalog import journal, periodic, promises
 from grid.errors import ConfigurationError
 from grid.policy import bundles, dryrun, explain
+from grid.policy.stewards import Stewards
 from rules import RuleCheckError, Source, ast, format_policy, parse
 from rules.prose import prose
 from rules.testing import TestReport, run_tests
@@ -28,6 +29,7 @@ _EXAMPLES = """examples:
   beamgrid policy dryrun ./zone facility.policy
   beamgrid policy push ./zone facility.policy
   beamgrid policy rollback ./zone
+  beamgrid policy log ./zone --refused --path /demo/data
 """
 
 
@@ -68,12 +70,23 @@ def add_parser(commands: Any) -> None:
     push = verbs.add_parser("push", help="make files the zone's policy")
     push.add_argument("dir", type=Path)
     push.add_argument("file", type=Path, nargs="+")
-    push.add_argument(
+    reach = push.add_mutually_exclusive_group()
+    reach.add_argument(
         "--grant", action="append", metavar="LOCATION", help="where its rules may act; everywhere without"
+    )
+    reach.add_argument(
+        "--stewards", metavar="GROUP", help="its rules may act where the settings tie this group of stewards"
     )
     status = verbs.add_parser("status", help="the active policy, those before it, unmet promises, sweeps")
     status.add_argument("dir", type=Path)
     status.add_argument("--json", action="store_true")
+    log = verbs.add_parser("log", help="what was decided, newest first")
+    log.add_argument("dir", type=Path)
+    log.add_argument("--refused", action="store_true", help="only what was not allowed")
+    log.add_argument("--path", default="", help="about this path and what lies below it")
+    log.add_argument("--by", default="", metavar="USER#ZONE", help="of one user")
+    log.add_argument("--limit", type=int, default=50, help="so many at the most (50)")
+    log.add_argument("--json", action="store_true")
     rollback = verbs.add_parser("rollback", help="activate an earlier policy again")
     rollback.add_argument("dir", type=Path)
     rollback.add_argument(
@@ -314,12 +327,15 @@ def _push(arguments: argparse.Namespace) -> int:
     sources = _sources(arguments.file)
     with _zone(arguments.dir) as zone:
         _require_tests(sources)
+        granted = arguments.grant
+        if arguments.stewards:
+            granted = Stewards(zone.settings.stewards).locations(arguments.stewards)
         generation = bundles.activate(
             zone.database,
             zone.settings.zone,
             sources,
             origin="pushed",
-            granted=arguments.grant,
+            granted=granted,
             pusher=getpass.getuser(),
         )
     print(f"generation {generation} is active; `beamgrid policy rollback {arguments.dir}` goes back")
@@ -387,6 +403,27 @@ def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds") if seconds else "never"
 
 
+def _log(arguments: argparse.Namespace) -> int:
+    with _zone(arguments.dir) as zone, zone.database.read() as tx:
+        found = journal.recent_decisions(
+            tx, limit=arguments.limit, refused_only=arguments.refused, path=arguments.path, actor=arguments.by
+        )
+    if arguments.json:
+        data = [{name: getattr(one, name) for name in one.__slots__} for one in found]
+        print(json.dumps([{**one, "decided_at": _time(one["decided_at"])} for one in data], indent=2))
+        return 0
+    for one in found:
+        because = f"  {one.code}: {one.sentence}" if one.code else ""
+        colour = "green" if one.decision == "allowed" else "red"
+        decision = _coloured(one.decision, colour)
+        print(
+            f"{_time(one.decided_at)}  {decision}  {one.event} {one.subject} by {one.actor}  {one.rule}{because}".rstrip()
+        )
+    if not found:
+        print("nothing of that is on record")
+    return 0
+
+
 def _rollback(arguments: argparse.Namespace) -> int:
     with _zone(arguments.dir) as zone:
         with zone.database.read() as tx:
@@ -418,4 +455,5 @@ def _rollback(arguments: argparse.Namespace) -> int:
 _VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
     "check": _check, "fmt": _fmt, "test": _test, "doc": _doc, "diff": _diff, "explain": _explain, "dryrun": _dryrun,
     "push": _push, "status": _status, "rollback": _rollback,
+    "log": _log,
 }  # fmt: skip

@@ -1,7 +1,7 @@
 """What clients may ask of the policy through the protocol's own rule-execution call, with their own rights.
 
 `explain_object`, `explain_event`, `jobs_list`, `job_change`, `decisions`. Others' jobs, decisions about others, and
-judging as somebody else are for administrators.
+judging as somebody else are for the stewards of a location and administrators.
 """
 
 import inspect
@@ -15,22 +15,25 @@ from grid.model import Caller
 from grid.namespace import Namespace
 from grid.policy import explain
 from grid.policy.engine import PolicyEngine
+from grid.policy.stewards import Stewards
 
 _OPEN = ("waiting", "running", "paused", "dead")
+_SEARCHED = 20_000  # decisions looked through for those of a steward's locations
 
 
 class PolicyDesk:
     """Answers clients' questions about the policy and their scheduled work."""
 
-    def __init__(self, namespace: Namespace, policy: PolicyEngine) -> None:
+    def __init__(self, namespace: Namespace, policy: PolicyEngine, stewards: Stewards) -> None:
         self._namespace = namespace
+        self._stewards = stewards
         self._policy = policy
         self._answers: dict[str, tuple[Callable[..., Any], dict[str, type]]] = {
             "explain_object": (self._explain_object, {"path": str}),
             "explain_event": (self._explain_event, {"event": str, "path": str, "user": str, "at": str}),
             "jobs_list": (self._jobs_list, {"all": bool}),
             "job_change": (self._job_change, {"job": int, "what": str, "priority": int}),
-            "decisions": (self._decisions, {"limit": int, "refused": bool}),
+            "decisions": (self._decisions, {"limit": int, "refused": bool, "path": str}),
         }
 
     @property
@@ -60,15 +63,24 @@ class PolicyDesk:
         return answer(caller, **arguments)
 
     def _explain_object(self, caller: Caller, path: str) -> dict[str, Any]:
-        return explain.explain_object(self._namespace, self._policy, caller, path)
+        found = explain.explain_object(self._namespace, self._policy, caller, path)
+        if not self._stewards.look_after(caller, path):
+            own = caller.user.full_name
+            found["touched_by"] = [
+                d for d in found["touched_by"] if d["decision"] == "allowed" or d["actor"] == own
+            ]
+            for decision in found["touched_by"]:
+                if decision["actor"] != own:
+                    decision["actor"] = "another user"
+        return found
 
     def _explain_event(
         self, caller: Caller, event: str, path: str, user: str = "", at: str = ""
     ) -> dict[str, Any]:
         judged = caller
         if user and user != caller.user.name:
-            if not caller.is_admin:
-                raise NotPrivileged("only administrators judge as somebody else")
+            if not self._stewards.look_after(caller, path):
+                raise NotPrivileged("only stewards of the location and administrators judge as somebody else")
             judged = self._namespace.users.caller(user, self._policy.zone, request_id=caller.request_id)
         try:
             now = datetime.fromisoformat(at) if at else datetime.now(UTC)
@@ -80,8 +92,8 @@ class PolicyDesk:
     def _jobs_list(
         self, caller: Caller, all: bool = False
     ) -> list[dict[str, Any]]:  # the word of the client's option
-        if all and not caller.is_admin:
-            raise NotPrivileged("only administrators see the jobs of others")
+        if all and not self._stewards.are_any(caller):
+            raise NotPrivileged("only stewards and administrators see the jobs of others")
         with self._namespace.context.database.read() as tx:
             found = jobs.listed(tx, states=_OPEN, user_name="" if all else caller.user.name)
         return [
@@ -91,7 +103,18 @@ class PolicyDesk:
                 "attempts": j.attempts, "max_attempts": j.max_attempts, "last_failure": j.last_failure,
             }
             for j in found
+            if j.user_name == caller.user.name or self._looks_after(caller, j)
         ]  # fmt: skip
+
+    def _looks_after(self, caller: Caller, job: jobs.Job) -> bool:
+        """Whether a job is about something that the caller looks after."""
+        things = job.captured.get("slots", {}).values()
+        paths = (
+            thing["entity"][2].partition(" ")[0]
+            for thing in things
+            if isinstance(thing, dict) and "entity" in thing
+        )
+        return caller.is_admin or any(self._stewards.look_after(caller, path) for path in paths)
 
     def _job_change(self, caller: Caller, job: int, what: str, priority: int = 0) -> dict[str, Any]:
         with self._namespace.context.database.write() as tx:
@@ -111,9 +134,15 @@ class PolicyDesk:
             raise InvalidArgument(f"job {job} is {found.state}; `{what}` is not possible then")
         return {"job": job, "state": became}
 
-    def _decisions(self, caller: Caller, limit: int = 50, refused: bool = False) -> list[dict[str, Any]]:
-        if not caller.is_admin:
-            raise NotPrivileged("the decision log is for administrators")
+    def _decisions(
+        self, caller: Caller, limit: int = 50, refused: bool = False, path: str = ""
+    ) -> list[dict[str, Any]]:
+        if not self._stewards.are_any(caller):
+            raise NotPrivileged("the decision log is for stewards and administrators")
+        limit = min(max(limit, 1), 1000)
         with self._namespace.context.database.read() as tx:
-            found = journal.recent_decisions(tx, limit=min(max(limit, 1), 1000), refused_only=refused)
+            recent = journal.recent_decisions(
+                tx, limit=limit if caller.is_admin else _SEARCHED, refused_only=refused, path=path
+            )
+        found = [one for one in recent if self._stewards.look_after(caller, one.subject)][:limit]
         return [{name: getattr(one, name) for name in one.__slots__} for one in found]

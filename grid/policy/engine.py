@@ -17,6 +17,8 @@ from grid.catalog import jobs, journal, promises, trash
 from grid.catalog.database import Database, Transaction
 from grid.catalog.journal import Decision
 from grid.errors import (
+    CatalogBusy,
+    CatalogUnavailable,
     ConfigurationError,
     FactsChanged,
     GridError,
@@ -29,6 +31,7 @@ from grid.namespace.ports import Event
 from grid.policy import bundles
 from grid.policy.bundles import ActiveBundle, CheckedBundle
 from grid.policy.host import AfterEffects, DecisionFacts, MicroserviceRunner, look
+from grid.policy.stewards import RecordedReads
 from rules import Entity, Frame, JobRequest, Refused, RuleError, RuleFailed
 from rules.events import EVENTS
 from rules.index import ActiveRule, Candidate
@@ -155,8 +158,11 @@ def _facts(facts: Mapping[str, Any]) -> dict[str, Any]:
 class PolicyEngine:
     """The rules of one zone in one process; implements the operations' `PolicyHooks`."""
 
-    def __init__(self, database: Database, zone: str, timezone: str) -> None:
+    def __init__(
+        self, database: Database, zone: str, timezone: str, recorded_reads: RecordedReads | None = None
+    ) -> None:
         self._database = database
+        self._recorded_reads = recorded_reads or RecordedReads((), 0)
         self.zone = zone
         self.timezone = ZoneInfo(timezone)
         self.bundle = ActiveBundle(database, zone)
@@ -248,9 +254,20 @@ class PolicyEngine:
         active = self.bundle.current.active
         if active.has("before", event.name):
             self.before(event)
-        if active.has("after", event.name):
-            with self._database.write(durable=False) as tx:
-                self.after(tx, event)
+        audited = sampled = False
+        if event.name == "object read":
+            audited = self._recorded_reads.is_audited(self.origin(event.path))
+            sampled = self._recorded_reads.is_sampled()
+        needed = audited or active.has("after", event.name)
+        if not (needed or sampled):
+            return
+        try:
+            with self._database.write(durable=audited) as tx:
+                self._afterwards(tx, event, record=audited or sampled)
+        except (CatalogBusy, CatalogUnavailable) as error:
+            if needed:
+                raise
+            _log.warning("a sampled read is not in the decision log: %s", error)
 
     def _candidates(self, bundle: CheckedBundle, phase: str, event: Event) -> list[Candidate]:
         """The rules at an event's path; in the trash also those of the path that its subject came from."""
@@ -305,6 +322,9 @@ class PolicyEngine:
 
     def after(self, tx: Transaction, event: Event) -> None:
         """Run the `after` rules inside the operation's transaction; see `PolicyHooks`."""
+        self._afterwards(tx, event, record=False)
+
+    def _afterwards(self, tx: Transaction, event: Event, *, record: bool) -> None:
         bundle = self.bundle.current
         candidates = self._candidates(bundle, "after", event)
         fired: list[str] = []
@@ -316,7 +336,7 @@ class PolicyEngine:
         of_object = event.noun in ("object", "replica", "metadata") and event.subject_id
         if of_object and any(keep.pattern.match(event.path) is not None for keep in bundle.active.keeps):
             promises.queue(tx, event.subject_id)
-        if fired or bundle.active.candidates("before", event.name, event.path):
+        if record or fired or bundle.active.candidates("before", event.name, event.path):
             decision = self._decision(event, "allowed", "", ", ".join(fired), "")
             journal.record_decision(tx, decision)
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from grid import paths
 from grid.catalog.database import Row, Transaction
-from grid.policy.predicates import TABLES, Predicate, Translator
+from grid.policy.predicates import REPLICAS_BY_AGE, TABLES, Predicate, Translator
 from rules import Entity, Found
 
 _SELECTED: Final[Mapping[str, str]] = {
@@ -46,8 +46,9 @@ def select(
 ) -> list[Entity]:
     """Up to `limit` things that satisfy a predicate, by id unless another order is given."""
     ordered = f"{order}, {_KEY[kind]}" if order else _KEY[kind]
+    tables = f"{REPLICAS_BY_AGE} AND" if predicate.by_age else f"{TABLES[kind]} WHERE"
     rows = tx.all(
-        f"SELECT {_SELECTED[kind]} FROM {TABLES[kind]} WHERE {predicate.where} ORDER BY {ordered}"
+        f"SELECT {_SELECTED[kind]} FROM {tables} {predicate.where} ORDER BY {ordered}"
         " LIMIT :page_limit OFFSET :page_offset",
         {**predicate.parameters, "page_limit": limit, "page_offset": offset},
     )

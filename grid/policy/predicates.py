@@ -33,6 +33,13 @@ TABLES: Final[Mapping[str, str]] = {
 }
 """Where the things of a kind are."""
 
+REPLICAS_BY_AGE: Final = (
+    "resources s CROSS JOIN replicas r CROSS JOIN data_objects d CROSS JOIN collections c"
+    " WHERE s.id = r.resource_id AND d.id = r.data_id AND c.id = d.collection_id"
+)
+"""The same replicas, those of each resource by their last read: SQLite keeps the order of a CROSS JOIN, and so does
+not go through all objects of a location; PostgreSQL chooses by its statistics."""
+
 PATH: Final[Mapping[str, str]] = {
     "Object": "(c.path || '/' || d.name)", "Collection": "c.path", "Replica": "(c.path || '/' || d.name)",
 }  # fmt: skip
@@ -71,11 +78,15 @@ _ENTITY: Final = {"Object": "d.id", "Collection": "c.id", "Resource": "s.id"}
 
 @dataclass(slots=True)
 class Predicate:
-    """Conditions joined by AND, and what is bound to them; `exact` says that nothing was left out."""
+    """Conditions joined by AND, and what is bound to them.
+
+    `exact` says that nothing was left out, `by_age` that only replicas are wanted that were not read for some time.
+    """
 
     pieces: list[str] = field(default_factory=list)
     parameters: dict[str, Any] = field(default_factory=dict)
     exact: bool = True
+    by_age: bool = False
 
     def bind(self, value: Any) -> str:
         name = f"q{len(self.parameters)}"
@@ -120,6 +131,7 @@ class Translator:
                 predicate.exact = False
             else:
                 predicate.pieces.append(piece)
+                predicate.by_age |= piece.startswith("r.access_time <")
 
     def _piece(self, predicate: Predicate, op: Op, wanted: bool) -> str | None:
         if op.name == "not":

@@ -14,6 +14,9 @@ def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
     write(tmp_path, "port = 1300")
     assert config.load(tmp_path, {}).port == 1300
     assert config.load(tmp_path, {"BEAMGRID_PORT": "1400"}).port == 1400
+    assert config.load(tmp_path, {"BEAMGRID_AUDIT": "/z/a/** /z/b/**"}).audit == ("/z/a/**", "/z/b/**")
+    with pytest.raises(config.SettingError, match=r"a table can only stand in `zone\.toml`"):
+        config.load(tmp_path, {"BEAMGRID_STEWARDS": "guides"})
 
 
 @pytest.mark.parametrize(
@@ -26,6 +29,9 @@ def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
         ('timezone = "Europe/Lund"', "is no IANA time zone"),
         ('log_format = "xml"', "`text` or `json` was expected"),
         ("port = ", "cannot be read"),
+        ('audit = "/z/**"', "`audit` is `/z/**`; a list of texts was expected"),
+        ('stewards = ["/z/**"]', "a table of names and lists of texts was expected"),
+        ("stewards = { guides = 1 }", "`stewards.guides` is `1`; a list of texts was expected"),
     ],
 )
 def test_what_cannot_be_used_is_said(tmp_path: Path, line: str, message: str) -> None:

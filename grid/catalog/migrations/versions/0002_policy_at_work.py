@@ -38,6 +38,8 @@ def upgrade() -> None:
         sqlite_where=WAITING,
         postgresql_where=WAITING,
     )
+    op.drop_index("ix_replicas_resource_id", "replicas")
+    op.create_index("ix_replicas_resource_access", "replicas", ["resource_id", "access_time"])
     op.create_index("ix_jobs_lane", "jobs", ["state", "lane", "priority", "not_before"])
     op.create_index("ix_jobs_state_leased_until", "jobs", ["state", "leased_until"])
     op.create_table(

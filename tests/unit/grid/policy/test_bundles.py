@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from grid.app import Zone
+from grid.catalog.database import Transaction
 from grid.cli import main as beamgrid
 from grid.errors import PolicyDenied
 from grid.model import Avu
@@ -234,6 +235,44 @@ def test_a_sweep_reads_what_matches_and_not_the_zone(raw: Zone, rods, tmp_path: 
     JobWorker(raw.database, raw.policy, raw.host, raw.namespace).run_periodic()
     with raw.database.read() as tx:
         assert tx.value("SELECT count(*) FROM replicas WHERE number = 0") == 4
+
+
+def test_what_was_not_read_for_long_is_found_by_its_age(raw: Zone, rods) -> None:
+    text = HEAD + (
+        'sweep "cold copies" id cold every 1 hour over replica at raw\n'
+        '  when replica.last_read_at < now - 30 days when replica.resource.medium != "tape"\n'
+        '  order by replica.last_read_at ascending { note "cold" }\n'
+    )
+    activate(raw, text)
+    for name in ("a", "b", "c"):
+        put(raw, rods, name)
+    for name, age in (("a", 40), ("c", 50)):
+        at = f"{int((datetime.now(UTC) - timedelta(days=age)).timestamp()):011d}"
+        with raw.database.write() as tx:
+            tx.run(
+                "UPDATE replicas SET access_time = :at WHERE data_id = (SELECT id FROM data_objects WHERE name = :name)",
+                {"at": at, "name": name},
+            )
+    (sweep,) = raw.policy.bundle.current.active.sweeps
+    runner = SweepRunner(raw.database, "tempZone", raw.policy.timezone)
+    plans: list[str] = []
+    every_row = Transaction.all
+
+    def explained(tx: Transaction, sql: str, values=None):
+        if "ORDER BY r.access_time" in sql:
+            plans.extend(str(row[-1]) for row in every_row(tx, f"EXPLAIN QUERY PLAN {sql}", values))
+        return every_row(tx, sql, values)
+
+    with pytest.MonkeyPatch.context() as patch:
+        if raw.database.is_sqlite:
+            patch.setattr(Transaction, "all", explained)
+        report = runner.run(sweep, explain.EffectRecorder(raw.database), act=False)
+    assert [name.rpartition("/")[2] for name in report.acted_on] == ["c 0", "a 0"]
+    assert report.examined == 2
+    if raw.database.is_sqlite:
+        assert any(
+            "ix_replicas_resource_access (resource_id=? AND access_time<?)" in plan for plan in plans
+        ), plans
 
 
 def test_the_commands_for_stewards(sqlite_zone: Zone, tmp_path: Path, capsys) -> None:
