@@ -28,8 +28,10 @@ from grid.policy.jobs import JobWorker
 from grid.policy.services import MicroserviceHost
 from grid.policy.stewards import RecordedReads, Stewards
 from grid.secrets import ZoneKey, make_key
+from grid.server.counters import Counters
 from grid.server.dispatch import Dispatcher
 from grid.server.exchange import Services
+from grid.server.metrics import ADDRESS, MetricsEndpoint, ZoneFigures
 from grid.server.supervisor import Role, Supervisor, listen, raise_descriptor_limit
 from grid.server.worker import Worker, stop_on_signals
 from resources import Driver, ResourceError
@@ -202,18 +204,22 @@ def serve(folder: Path, settings: Settings) -> int:
     raise_descriptor_limit()
     _check_before_serving(folder, settings)
     listener = listen(settings.host, settings.port)
+    endpoint = MetricsEndpoint(settings.metrics_port) if settings.metrics_port else None
     port = listener.getsockname()[1]
     (folder / "run").mkdir(exist_ok=True)
     _publish(folder / "run/pid", os.getpid())
     _publish(folder / PORT_FILE, port)
 
-    def run_worker() -> None:
+    count = settings.workers or max(os.cpu_count() or 1, 2)
+    counters = Counters(count)
+
+    def run_worker(place: int) -> None:
         def work(zone: Zone) -> None:
             # what is loaded by now stays; requests make short-lived objects that reference counting frees
             gc.collect()
             gc.freeze()
             gc.set_threshold(100_000, 20, 50)
-            worker = Worker(listener, Dispatcher(zone.services), settings, zone.database)
+            worker = Worker(listener, Dispatcher(zone.services, counters.at(place)), settings, zone.database)
             stop_on_signals(worker)
 
             def reload(*_: object) -> None:
@@ -231,7 +237,7 @@ def serve(folder: Path, settings: Settings) -> int:
 
         _with_zone(folder, settings, "server", work)
 
-    def run_jobs() -> None:
+    def run_jobs(_place: int) -> None:
         def work(zone: Zone) -> None:
             JobWorker(
                 zone.database, zone.policy, zone.host, zone.namespace, threads=settings.job_threads
@@ -239,8 +245,16 @@ def serve(folder: Path, settings: Settings) -> int:
 
         _with_zone(folder, settings, "jobs", work)
 
-    count = settings.workers or max(os.cpu_count() or 1, 2)
+    def run_metrics(_place: int) -> None:
+        assert endpoint is not None, "there is such a process only with an endpoint"
+        zone = open_zone(folder, settings)
+        endpoint.serve(ZoneFigures(counters, zone.database, settings.zone))
+
+    # the workers come first: their places are those of the counters
     roles = [Role("server", count, run_worker), Role("job", settings.job_workers, run_jobs)]
+    if endpoint is not None:
+        roles.append(Role("metrics", 1, run_metrics))
+        _log.info("figures for Prometheus are on http://%s:%d/metrics", ADDRESS, endpoint.port)
     _log.info("zone %s is served on %s:%d by %d processes", settings.zone, settings.host, port, count)
     supervisor = Supervisor(
         roles, grace_s=settings.shutdown_grace_s, on_reload=lambda: _reload(folder, settings)

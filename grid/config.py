@@ -79,6 +79,9 @@ class Settings:
     shutdown_grace_s: float = _setting(10.0, reload=True)
     """How long requests may go on after SIGTERM."""
 
+    metrics_port: int = _setting(0)
+    """The port on 127.0.0.1 where Prometheus finds the zone's figures, at `/metrics`; 0 for none. Restart."""
+
     max_connections: int = _setting(20_000)
     """Connections of one server process; more are closed at once. Restart."""
 
@@ -215,8 +218,9 @@ def _check_together(settings: Settings, path: Path) -> None:
         raise SettingError(
             f"`log_level` is `{settings.log_level}`; debug, info, warning or error was expected"
         )
-    if settings.port > 65535:
-        raise SettingError(f"`port` is {settings.port}; 0 to 65535 is possible")
+    for name in ("port", "metrics_port"):
+        if getattr(settings, name) > 65535:
+            raise SettingError(f"`{name}` is {getattr(settings, name)}; 0 to 65535 is possible")
 
 
 def reloaded(folder: Path, running: Settings) -> tuple[Settings, list[str]]:

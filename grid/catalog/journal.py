@@ -184,6 +184,16 @@ def entity_counts(tx: Transaction) -> dict[str, int]:
     return dict(zip(names, (int(value) for value in row or ()), strict=True))
 
 
+def queue_lengths(tx: Transaction) -> dict[str, int]:
+    """What waits to be done, without counting what the zone holds."""
+    row = tx.one(
+        "SELECT (SELECT count(*) FROM open_writes), (SELECT count(*) FROM vault_tasks),"
+        " (SELECT count(*) FROM outbox WHERE claimed_by IS NULL), (SELECT count(*) FROM keep_queue)"
+    )
+    names = ("open_writes", "vault_tasks", "outbox", "promises_to_check")
+    return dict(zip(names, (int(value) for value in row or ()), strict=True))
+
+
 @dataclass(frozen=True, slots=True)
 class DecisionRecord:
     """A decision as it was recorded."""

@@ -108,6 +108,11 @@ def unmet(tx: Transaction, *, limit: int) -> list[PromiseState]:
     return [_state(row) for row in rows]
 
 
+def unmet_count(tx: Transaction) -> int:
+    """How many promises are not met."""
+    return int(tx.value("SELECT count(*) FROM promises WHERE reason <> ''"))
+
+
 def keep_only(tx: Transaction, keep_ids: list[str]) -> None:
     """Drop what is known of promises that no policy makes any more: they hold nothing from then on."""
     for (keep_id,) in tx.all("SELECT DISTINCT keep_id FROM promises"):

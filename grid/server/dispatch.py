@@ -17,12 +17,15 @@ from grid.errors import (
     InvalidArgument,
     NotAuthenticated,
     PeerGone,
+    PolicyDenied,
+    RuleBroken,
     SlowPeer,
     sentences_of,
     status_of,
 )
 from grid.paths import InvalidPath
 from grid.server.connection import Connection
+from grid.server.counters import OUTCOMES, Tally
 from grid.server.exchange import FilePart, Reply, Request, Services
 from grid.server.handlers import HANDLERS, Handler
 from grid.server.handlers.session import privilege_of
@@ -32,6 +35,7 @@ from grid.wire.session import ApiRequest
 
 REFRESH_S: Final = 1.0
 DECISIONS: Final = 3
+_OK, _ERROR, _REFUSED = (OUTCOMES.index(name) for name in ("ok", "error", "refused"))
 _SENTENCE_BYTES: Final = 1000
 
 _log = logging.getLogger("beamgrid.request")
@@ -40,8 +44,9 @@ _log = logging.getLogger("beamgrid.request")
 class Dispatcher:
     """Serves requests one at a time; any thread may call it."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, tally: Tally) -> None:
         self._services = services
+        self._tally = tally
 
     def use(self, settings: Settings) -> None:
         """Take over changed settings; requests that run keep the old ones."""
@@ -60,6 +65,7 @@ class Dispatcher:
         request_id = f"{connection.number}-{connection.request_count}"
         started = time.perf_counter()
         remaining = event.stream_bytes
+        refused = False
         try:
             api = APIS.get(event.number)
             handler = HANDLERS.get(event.number)
@@ -75,6 +81,7 @@ class Dispatcher:
             raise
         except (GridError, WireError, InvalidPath) as error:
             reply = self._refusal(error)
+            refused = isinstance(error, (PolicyDenied, RuleBroken))
         except Exception:
             _log.exception(
                 "request failed unexpectedly", extra=self._facts(connection, event, request_id, started)
@@ -88,6 +95,14 @@ class Dispatcher:
                     )
                 ],
             )
+        served = reply.status >= 0 or reply.status == Status.CAT_NO_ROWS_FOUND
+        self._tally.note(
+            event.number,
+            _OK if served else _REFUSED if refused else _ERROR,
+            time.perf_counter() - started,
+            event.stream_bytes - remaining,
+            _length(reply.stream),
+        )
         if remaining:
             connection.discard_stream(remaining, self._services.settings.minimum_rate)
         if _log.isEnabledFor(logging.INFO) and (reply.status < 0 or _log.isEnabledFor(logging.DEBUG)):

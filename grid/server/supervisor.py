@@ -5,6 +5,7 @@ forks. A worker that dies is started again; one that dies at once, again and aga
 reason in its log.
 """
 
+import itertools
 import logging
 import os
 import resource
@@ -24,11 +25,14 @@ _log = logging.getLogger("beamgrid.supervisor")
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A kind of child process and how many of it are wanted."""
+    """A kind of child process and how many of it are wanted.
+
+    `run` gets the child's place: from 0 on, another one for each child that lives; who replaces a child has its place.
+    """
 
     name: str
     count: int
-    run: Callable[[], None]
+    run: Callable[[int], None]
 
 
 def raise_descriptor_limit() -> int:
@@ -44,14 +48,29 @@ def raise_descriptor_limit() -> int:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """The listening socket that workers inherit."""
+    """The listening socket that workers inherit.
+
+    Raises:
+        OSError: it cannot be bound.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((host, port))
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise OSError(error.errno, os.strerror(error.errno or 0), f"{host}:{port}") from error
     listener.listen(4096)
     listener.set_inheritable(True)
     return listener
+
+
+@dataclass(frozen=True, slots=True)
+class _Child:
+    role: Role
+    place: int
+    started: float
 
 
 class Supervisor:
@@ -61,7 +80,7 @@ class Supervisor:
         self._roles = roles
         self._grace_s = grace_s
         self._on_reload = on_reload
-        self._children: dict[int, tuple[Role, float]] = {}
+        self._children: dict[int, _Child] = {}
         self._early_deaths = 0
         self._stopping = False
         self._reload = False
@@ -71,9 +90,10 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         signal.signal(signal.SIGHUP, self._request_reload)
+        places = itertools.count()
         for role in self._roles:
             for _ in range(role.count):
-                self._start(role)
+                self._start(role, next(places))
         status = 0
         while not self._stopping:
             pid = self._wait()
@@ -104,10 +124,11 @@ class Supervisor:
         return pid
 
     def _restart(self, pid: int) -> bool:
-        role, started = self._children.pop(pid, (None, 0.0))
-        if role is None:
+        child = self._children.pop(pid, None)
+        if child is None:
             return True
-        if time.monotonic() - started < _EARLY_DEATH_S:
+        role = child.role
+        if time.monotonic() - child.started < _EARLY_DEATH_S:
             self._early_deaths += 1
             if self._early_deaths >= _MAX_EARLY_DEATHS:
                 _log.error("%s processes die as soon as they start; the server ends", role.name)
@@ -115,13 +136,13 @@ class Supervisor:
         else:
             self._early_deaths = 0
         _log.warning("%s process %d died; another is started", role.name, pid)
-        self._start(role)
+        self._start(role, child.place)
         return True
 
-    def _start(self, role: Role) -> None:
+    def _start(self, role: Role, place: int) -> None:
         pid = os.fork()
         if pid:
-            self._children[pid] = (role, time.monotonic())
+            self._children[pid] = _Child(role, place, time.monotonic())
             return
         status = 1
         try:
@@ -130,7 +151,7 @@ class Supervisor:
             signal.signal(
                 signal.SIGHUP, signal.SIG_IGN
             )  # until the role knows what to do; it must not end it
-            role.run()
+            role.run(place)
             status = 0
         except BaseException:
             logging.getLogger("beamgrid").exception("%s process failed", role.name)
