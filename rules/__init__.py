@@ -21,6 +21,7 @@ from rules.index import ActivePolicies, ActiveRule
 from rules.parser import parse
 from rules.runtime import Frame
 from rules.source import Source, Span
+from rules.stored import NotStorable, restored, stored
 from rules.values import Entity
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "Found",
     "Frame",
     "JobRequest",
+    "NotStorable",
     "Refused",
     "RuleCheckError",
     "RuleError",
@@ -48,4 +50,6 @@ __all__ = [
     "format_policy",
     "interpreter",
     "parse",
+    "restored",
+    "stored",
 ]

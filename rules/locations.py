@@ -7,7 +7,7 @@ stands for zero or more levels, and a pattern without it matches that one path.
 import datetime
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 _CAPTURE: Final = re.compile(r"([^{}]*)\{([a-z_][a-z0-9_]*)\}([^{}]*)")
@@ -61,13 +61,15 @@ class Capture:
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A compiled location."""
+    """A compiled location; `words` and `forms` are what its checks were made of."""
 
     name: str
     text: str
     components: tuple[str | Capture, ...]
     open_end: bool
-    checks: Mapping[str, Callable[[str], bool]]
+    checks: Mapping[str, Callable[[str], bool]] = field(compare=False)
+    words: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    forms: tuple[tuple[str, str], ...] = ()
 
     @property
     def captures(self) -> tuple[str, ...]:
@@ -202,4 +204,5 @@ def compile_pattern(
         checks[capture] = frozenset(allowed).__contains__
     for capture, form in forms.items():
         checks[capture] = form_check(form)
-    return Pattern(name, pattern, tuple(components), open_end, checks)
+    known_words = tuple((capture, tuple(allowed)) for capture, allowed in words.items())
+    return Pattern(name, pattern, tuple(components), open_end, checks, known_words, tuple(forms.items()))

@@ -136,6 +136,11 @@ def bundle(tx: Transaction, generation: int) -> Bundle | None:
     return None if row is None else _bundle(row)
 
 
+def checked_form(tx: Transaction, generation: int) -> str:
+    """The checked form of a bundle's sources; empty when there is none."""
+    return str(tx.value("SELECT checked FROM policy_bundles WHERE generation = :g", {"g": generation}) or "")
+
+
 def bundles(tx: Transaction, *, limit: int) -> list[Bundle]:
     """The latest bundles, newest first."""
     rows = tx.all(f"SELECT {_BUNDLE} FROM policy_bundles ORDER BY generation DESC LIMIT :n", {"n": limit})
@@ -143,19 +148,30 @@ def bundles(tx: Transaction, *, limit: int) -> list[Bundle]:
 
 
 def activate_bundle(
-    tx: Transaction, origin: str, digest: str, sources: dict[str, str], granted: list[str] | None, pusher: str
+    tx: Transaction,
+    origin: str,
+    digest: str,
+    sources: dict[str, str],
+    granted: list[str] | None,
+    pusher: str,
+    checked: str,
 ) -> int:
-    """Make these sources the zone's policy; the same digest active already stays as it is."""
+    """Make these sources the zone's policy; the same digest active already stays, with a fresh checked form."""
     current = active_generation(tx)
     known = bundle(tx, current) if current else None
     if known is not None and known.digest == digest and known.origin == origin:
+        tx.run(
+            "UPDATE policy_bundles SET checked = :checked WHERE generation = :g AND checked <> :checked",
+            {"g": current, "checked": checked},
+        )
         return current
     generation = int(tx.value("SELECT COALESCE(MAX(generation), 0) + 1 FROM policy_bundles"))
     tx.run("UPDATE policy_bundles SET active = 0 WHERE active = 1")
     tx.run(
-        "INSERT INTO policy_bundles (generation, origin, digest, sources, granted, pusher, activated_at, active)"
-        " VALUES (:g, :origin, :digest, :sources, :granted, :pusher, :now, 1)",
+        "INSERT INTO policy_bundles (generation, origin, digest, sources, granted, pusher, checked, activated_at, active)"
+        " VALUES (:g, :origin, :digest, :sources, :granted, :pusher, :checked, :now, 1)",
         {
+            "checked": checked,
             "g": generation,
             "origin": origin,
             "digest": digest,

@@ -399,6 +399,7 @@ policy_bundles = Table(
     Column("activated_at", Double, nullable=False),
     Column("active", Integer, nullable=False, server_default="0"),
     _text("granted"),  # location patterns as JSON; empty for everywhere
+    _text("checked"),  # the checked form of the sources; empty when there is none
     _text("pusher"),
 )
 

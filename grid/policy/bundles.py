@@ -4,12 +4,14 @@ A bundle is a row of the catalog: its sources, what it was granted, who pushed i
 active one has a generation that every process compares; a process that cannot check a bundle keeps the last good one.
 """
 
+import gc
 import hashlib
 import json
 import logging
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -22,7 +24,19 @@ from grid.catalog.journal import Bundle
 from grid.errors import ConfigurationError
 from grid.policy.lookups import ANSWERS
 from microservices import Declaration, declarations
-from rules import ActivePolicies, Finding, RuleCheckError, Source, ast, core, examine, parse
+from rules import (
+    ActivePolicies,
+    Finding,
+    NotStorable,
+    RuleCheckError,
+    Source,
+    ast,
+    core,
+    examine,
+    parse,
+    restored,
+    stored,
+)
 from rules.declarations import Declarations, in_scope
 from rules.locations import Pattern, PatternError, compile_pattern
 
@@ -40,11 +54,20 @@ def base_policy() -> ast.Policy:
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyText:
+    """One policy of a bundle, as it was written."""
+
+    name: str
+    version: int
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
 class CheckedBundle:
-    """Sources that check: ready to answer, with their texts and parsed forms for explaining."""
+    """Sources that check: ready to answer, with their texts for explaining."""
 
     active: ActivePolicies
-    policies: tuple[ast.Policy, ...]
+    policies: tuple[PolicyText, ...]
     granted: tuple[Pattern, ...] | None
     generation: int = 0
     digest: str = ""
@@ -65,6 +88,18 @@ class BundleError(ConfigurationError):
     """A bundle that does not check; `findings` are in the message."""
 
 
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Of a large policy a million objects are made, and stay; to look for garbage among them takes most of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 def examined(
     sources: Mapping[str, str], zone: str
 ) -> tuple[list[ast.Policy], list[core.Policy], list[tuple[Source, Finding]]]:
@@ -73,6 +108,13 @@ def examined(
     Returns:
         The parsed policies, what they mean, and everything that is wrong, warnings included.
     """
+    with _no_collection():
+        return _examined(sources, zone)
+
+
+def _examined(
+    sources: Mapping[str, str], zone: str
+) -> tuple[list[ast.Policy], list[core.Policy], list[tuple[Source, Finding]]]:
     found: list[tuple[Source, Finding]] = []
     parsed: list[ast.Policy] = []
     for name, text in sources.items():
@@ -104,10 +146,18 @@ def checked(
     Raises:
         BundleError: with every finding, or what the zone cannot do, or where the bundle reaches too far.
     """
-    parsed, meant, found = examined(sources, zone)
+    _, meant, found = examined(sources, zone)
     wrong = [finding.render(source) for source, finding in found if not finding.is_warning]
     if wrong:
         raise BundleError("\n".join(wrong))
+    return _ready(meant, sources, granted, generation)
+
+
+def _ready(
+    meant: Iterable[core.Policy], sources: Mapping[str, str], granted: Iterable[str] | None, generation: int
+) -> CheckedBundle:
+    """What was checked, as far as this zone can do it and the bundle may."""
+    meant = tuple(meant)
     missing = sorted({name for policy in meant for name in policy.calls if not is_implemented(name)})
     if missing:
         raise BundleError(
@@ -117,7 +167,11 @@ def checked(
     patterns = compiled_grants(granted)
     if patterns is not None:
         _require_granted(meant, patterns)
-    return CheckedBundle(ActivePolicies(meant), tuple(parsed), patterns, generation, digest_of(sources))
+    texts = tuple(
+        PolicyText(policy.name, policy.version, Source(name, text))
+        for policy, (name, text) in zip(meant, sources.items(), strict=True)
+    )
+    return CheckedBundle(ActivePolicies(meant), texts, patterns, generation, digest_of(sources))
 
 
 def is_implemented(name: str) -> bool:
@@ -271,15 +325,33 @@ class ActiveBundle:
             return known
         with self._database.read() as tx:
             bundle = journal.bundle(tx, generation)
-        found = _from_row(bundle, self._zone) if bundle is not None else EMPTY
+            form = journal.checked_form(tx, generation)
+        found = _from_row(bundle, form, self._zone) if bundle is not None else EMPTY
         if len(self._older) > 16:
             self._older.clear()
         self._older[generation] = found
         return found
 
 
-def _from_row(bundle: Bundle, zone: str) -> CheckedBundle:
-    return checked(bundle.sources, zone, granted=bundle.granted, generation=bundle.generation)
+def _from_row(bundle: Bundle, form: str, zone: str) -> CheckedBundle:
+    with _no_collection():
+        meant = restored(form, _context(bundle.sources, zone))
+        if meant is None:  # of another version of the software, or changed by somebody
+            return checked(bundle.sources, zone, granted=bundle.granted, generation=bundle.generation)
+        return _ready(meant, bundle.sources, bundle.granted, bundle.generation)
+
+
+def _context(sources: Mapping[str, str], zone: str) -> str:
+    """What the check of a bundle depends on, beside the language itself; the order of the sources included."""
+    return json.dumps([zone, list(sources.items()), shipped.text(BASE)])
+
+
+def _form(found: CheckedBundle, sources: Mapping[str, str], zone: str) -> str:
+    try:
+        return stored(found.active.policies, _context(sources, zone))
+    except NotStorable as error:
+        _log.error("every process will check the policy for itself: %s", error)
+        return ""
 
 
 def activate(
@@ -300,6 +372,7 @@ def activate(
         BundleError: it does not check.
     """
     found = checked(sources, zone, granted=granted)
+    form = _form(found, sources, zone)
     with database.write() as tx:
         promises.keep_only(tx, [keep.id for keep in found.active.keeps])
         return journal.activate_bundle(
@@ -309,4 +382,5 @@ def activate(
             dict(sources),
             list(granted) if granted is not None else None,
             pusher,
+            form,
         )

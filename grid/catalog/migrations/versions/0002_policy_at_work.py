@@ -22,6 +22,7 @@ WAITING = sa.text("state = 'waiting'")
 def upgrade() -> None:
     with op.batch_alter_table("policy_bundles") as table:
         table.add_column(sa.Column("granted", Bytewise, server_default="", nullable=False))
+        table.add_column(sa.Column("checked", Bytewise, server_default="", nullable=False))
         table.add_column(sa.Column("pusher", Bytewise, server_default="", nullable=False))
     op.drop_index("uq_jobs_open_key", "jobs")
     with op.batch_alter_table("jobs") as table:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from grid.app import Zone
+from grid.catalog import journal
 from grid.catalog.database import Transaction
 from grid.cli import main as beamgrid
 from grid.errors import PolicyDenied
@@ -99,6 +100,26 @@ def test_a_bundle_that_does_not_check_any_more_leaves_the_last_good_one(raw: Zon
     assert "generation 99 does not check, generation" in raw.policy.description
     with pytest.raises(PolicyDenied):
         put(raw, rods, "a", b"large")
+
+
+def test_a_bundle_is_taken_over_without_checking_it_again(raw: Zone, rods, monkeypatch) -> None:
+    generation = activate(raw, REFUSE)
+    with monkeypatch.context() as patch:
+        patch.setattr(bundles, "examined", None)
+        taken = bundles.ActiveBundle(raw.database, "tempZone").at(generation)
+    assert [policy.source.text for policy in taken.policies] == [REFUSE]
+    assert [active.rule.id for active in taken.active.rules] == ["my.test/small"]
+    with raw.database.write() as tx:
+        form = journal.checked_form(tx, generation).replace("nothing large", "nothing at all")
+        tx.run("UPDATE policy_bundles SET checked = :form", {"form": form})
+    again = bundles.ActiveBundle(raw.database, "tempZone").at(generation)
+    assert [active.rule.title for active in again.active.rules] == ["nothing large"], (
+        "what was changed does not count"
+    )
+    activate(raw, REFUSE)
+    assert raw.policy.bundle.current.generation == generation
+    with raw.database.read() as tx:
+        assert "nothing at all" not in journal.checked_form(tx, generation), "activating it again mends it"
 
 
 def test_metadata_of_a_declared_type_takes_no_other_value(raw: Zone, rods) -> None:
