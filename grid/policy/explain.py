@@ -14,7 +14,8 @@ from grid.namespace.data_objects import object_facts
 from grid.namespace.ports import Event
 from grid.policy import attributes
 from grid.policy.bundles import CheckedBundle
-from grid.policy.engine import EventContext, PolicyEngine
+from grid.policy.context import EventContext
+from grid.policy.engine import PolicyEngine
 from grid.policy.host import CatalogFacts
 from grid.policy.keeping import standing
 from grid.policy.lookups import ANSWERS
