@@ -327,13 +327,6 @@ class CompiledRule:
     otherwise: Block
 
 
-def compile_guards(guards: tuple[Guard, ...]) -> Guards:
-    """One function that says whether all guards hold."""
-    unit = _Unit(deciding=False)
-    name = _guards(unit, guards)
-    return _safe(unit.compile()[name])
-
-
 def _guards(unit: _Unit, guards: tuple[Guard, ...]) -> str:
     conditions: list[python.expr] = []
     for guard in guards:

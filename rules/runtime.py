@@ -122,14 +122,6 @@ def _typed(frame: Frame, text: str, type_name: str, what: str) -> Any:
         raise RuleFailed("META_TYPE", f"`{what}`: {error}", frame.rule) from None
 
 
-def entity_of(frame: Frame, slot: int) -> Any:
-    """The value of a slot that may be empty because the event did not bring it."""
-    value = frame.slots[slot]
-    if value is None:
-        raise frame.fail("the event does not have this here")
-    return value
-
-
 def item(frame: Frame, of: Any, index: Any) -> Any:
     """One item of a list or map, or None."""
     if isinstance(of, Mapping):

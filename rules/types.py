@@ -89,11 +89,6 @@ def list_of(element: Type) -> Type:
     return Type("List", (element,))
 
 
-def is_word(found: Type) -> bool:
-    """Whether this is a vocabulary, or a bare word on its way to becoming one."""
-    return found.words is not None
-
-
 def fits(found: Type, wanted: Type, *, literal: bool = False) -> bool:
     """Whether a value of one type can stand where another is wanted; `literal` for a text in quotes."""
     if "Any" in (found.name, wanted.name):

@@ -15,10 +15,12 @@ from grid.model import Caller
 from grid.namespace import Namespace
 from grid.policy import explain
 from grid.policy.engine import PolicyEngine
+from grid.policy.finding import path_of
 from grid.policy.stewards import Stewards
 
 _OPEN = ("waiting", "running", "paused", "dead")
-_SEARCHED = 20_000  # decisions looked through for those of a steward's locations
+_LISTED = 200
+_SEARCHED = 20_000  # decisions and jobs looked through for those of a steward's locations
 
 
 class PolicyDesk:
@@ -95,7 +97,13 @@ class PolicyDesk:
         if all and not self._stewards.are_any(caller):
             raise NotPrivileged("only stewards and administrators see the jobs of others")
         with self._namespace.context.database.read() as tx:
-            found = jobs.listed(tx, states=_OPEN, user_name="" if all else caller.user.name)
+            of_others = all and not caller.is_admin  # most of which may be about other locations
+            found = jobs.listed(
+                tx,
+                states=_OPEN,
+                user_name="" if all else caller.user.name,
+                limit=_SEARCHED if of_others else _LISTED,
+            )
         return [
             {
                 "id": j.id, "name": j.name, "rule": j.rule_id, "state": j.state, "priority": j.priority,
@@ -104,13 +112,13 @@ class PolicyDesk:
             }
             for j in found
             if j.user_name == caller.user.name or self._looks_after(caller, j)
-        ]  # fmt: skip
+        ][:_LISTED]  # fmt: skip
 
     def _looks_after(self, caller: Caller, job: jobs.Job) -> bool:
         """Whether a job is about something that the caller looks after."""
         things = job.captured.get("slots", {}).values()
         paths = (
-            thing["entity"][2].partition(" ")[0]
+            path_of(thing["entity"][0], thing["entity"][2])
             for thing in things
             if isinstance(thing, dict) and "entity" in thing
         )

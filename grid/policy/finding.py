@@ -36,9 +36,9 @@ def entity(kind: str, row: Row) -> Entity:
     return Entity("Replica", f"{row[0]}.{row[1]}", f"{path} {row[1]}", facts)
 
 
-def path_of(kind: str, found: Entity) -> str:
-    """The path that locations are matched with."""
-    return found.name.rpartition(" ")[0] if kind == "Replica" else found.name
+def path_of(kind: str, name: str) -> str:
+    """The path that locations are matched with, of an entity's name."""
+    return name.rpartition(" ")[0] if kind == "Replica" else name
 
 
 def select(
@@ -65,7 +65,7 @@ def candidates(tx: Transaction, found: Found, rows: int) -> Sequence[Entity]:
     entities = select(tx, found.kind, predicate, limit=rows + 1)
     if found.pattern is None:
         return entities
-    return [e for e in entities if _at(found, path_of(found.kind, e))]
+    return [e for e in entities if _at(found, path_of(found.kind, e.name))]
 
 
 def _at(found: Found, path: str) -> bool:

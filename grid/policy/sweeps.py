@@ -82,7 +82,7 @@ class SweepRunner:
         for entity in self._matching(sweep, slot, host, now, report, enough):
             if limit is not None and taken >= limit:
                 break
-            path = finding.path_of(sweep.over.capitalize(), entity)
+            path = finding.path_of(sweep.over.capitalize(), entity.name)
             at = sweep.pattern.match(path) if sweep.pattern is not None else {}
             if at is None:
                 continue

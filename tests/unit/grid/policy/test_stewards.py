@@ -12,6 +12,7 @@ from grid.catalog import journal
 from grid.cli import main as beamgrid
 from grid.errors import CatalogBusy, ConfigurationError, NotPrivileged
 from grid.namespace import AccessChange, WriteRequest
+from grid.policy import bundles
 from grid.policy.desk import PolicyDesk
 from grid.policy.stewards import Stewards
 from tests.conftest import make_zone
@@ -99,6 +100,27 @@ def test_stewards_see_their_locations_and_no_others(watched: Zone) -> None:
         desk.call(anna, "explain_event", {**asked, "path": f"{HOME}/raw/v2/a"})
     with pytest.raises(NotPrivileged):
         desk.call(berit, "explain_event", {**asked, "user": "anna"})
+
+
+def test_stewards_see_the_jobs_of_their_locations(watched: Zone) -> None:
+    text = (
+        POLICY
+        + 'rule "later" id later after object close at raw { schedule "later" key object.id { note object.name } }\n'
+    )
+    bundles.activate(watched.database, "tempZone", {"p.policy": text}, origin="pushed")
+    watched.policy.refresh()
+    rods = watched.namespace.users.caller("rods", "tempZone")
+    for path in ("raw/v1/day one", "raw/v2"):
+        watched.namespace.collections.create(rods, f"{HOME}/{path}", parents=True)
+        watched.namespace.objects.put(rods, f"{HOME}/{path}/b c", b"x", WriteRequest(size_bytes=1))
+    desk = PolicyDesk(
+        watched.namespace, watched.policy, Stewards((("guides", [f"{HOME}/raw/v1/day one/**"]),))
+    )
+    for name, count in (("rods", 2), ("anna", 1)):
+        caller = watched.namespace.users.caller(name, "tempZone")
+        assert len(desk.call(caller, "jobs_list", {"all": True})) == count, name
+    with pytest.raises(NotPrivileged):
+        desk.call(watched.namespace.users.caller("berit", "tempZone"), "jobs_list", {"all": True})
 
 
 def test_what_others_did_has_no_name_for_who_does_not_look_after_it(watched: Zone) -> None:
