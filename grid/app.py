@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from grid import config, logs
-from grid.catalog import jobs, journal, leases, schema
+from grid.catalog import bundles, jobs, leases, schema
 from grid.catalog import resources as resource_rows
 from grid.catalog.database import Database
 from grid.catalog.genquery import GeneralQueries
@@ -302,7 +302,7 @@ def ask_to_reload(folder: Path) -> None:
 def _note_problem(zone: Zone, problem: str) -> None:
     """Keep what was wrong with the policy files at the last reload, for `status`."""
     with zone.database.write() as tx:
-        journal.note_policy_problem(tx, problem)
+        bundles.note_policy_problem(tx, problem)
 
 
 def _publish(file: Path, number: int) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from grid import config
 from grid.app import KEY_FILE, PORT_FILE, open_zone
-from grid.catalog import jobs, journal, leases, schema
+from grid.catalog import bundles, jobs, journal, leases, schema
 from grid.catalog import objects as object_rows
 from grid.catalog.database import Database
 from grid.errors import ConfigurationError, GridError
@@ -39,7 +39,7 @@ def status(folder: Path) -> dict[str, Any]:
             ]
             queue = jobs.counts(tx)
             dead = jobs.dead(tx)
-            problem = journal.policy_problem(tx)
+            problem = bundles.policy_problem(tx)
             tree = zone.namespace.context.storage.tree(tx)
         port_file = folder / PORT_FILE
         return {

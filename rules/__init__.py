@@ -6,6 +6,7 @@ and effects.
 
 from rules import ast, core, interpreter
 from rules.checker import check, examine
+from rules.conflicts import across
 from rules.diagnostics import (
     BudgetExceeded,
     Finding,
@@ -43,6 +44,7 @@ __all__ = [
     "RuleSyntaxError",
     "Source",
     "Span",
+    "across",
     "ast",
     "check",
     "core",

@@ -6,7 +6,7 @@ What cannot be read so is an atom of its own that may be true or false; a findin
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -22,7 +22,6 @@ from rules.core import (
     Step,
     Sweep,
     items_of,
-    walk_ops,
     walk_steps,
 )
 from rules.diagnostics import Finding
@@ -44,6 +43,7 @@ class Atom:
 
 
 Case = tuple[Atom, ...]
+_Item = Rule | Keep | Sweep
 
 
 def _name(op: Op) -> str:
@@ -160,8 +160,47 @@ def overlap(one: tuple[Guard, ...], other: tuple[Guard, ...]) -> tuple[bool, boo
 
 
 def find(policy: Policy) -> list[Finding]:
-    """Everything that is unreachable or contradicts something else."""
-    return [*_unreachable(policy), *_overlapping_sets(policy), *_contradictions(policy), *_deletions(policy)]
+    """Everything of a policy that is unreachable or contradicts something else in it."""
+    between = [finding for _, finding in _contradictions([policy])]
+    return [*_unreachable(policy), *between]
+
+
+def across(policies: Sequence[Policy]) -> list[tuple[int, Finding]]:
+    """What of different policies contradicts each other.
+
+    Returns:
+        Findings, each with the number of the policy that its place is in.
+    """
+    numbers = {policy.name: number for number, policy in enumerate(policies)}
+    return [
+        (numbers[second], finding)
+        for (first, second), finding in _contradictions(policies)
+        if first != second
+    ]
+
+
+def _contradictions(policies: Sequence[Policy]) -> Iterator[tuple[tuple[str, str], Finding]]:
+    """Findings, each with the names of the two policies it is about; it stands in the second."""
+    rules = [rule for policy in policies for rule in policy.rules]
+    keeps = [keep for policy in policies for keep in policy.keeps]
+    sweeps = [sweep for policy in policies for sweep in policy.sweeps]
+    yield from _overlapping_sets(rules)
+    yield from _opposed_promises(keeps)
+    yield from _deletions([*rules, *sweeps], keeps)
+
+
+def _between(one: _Item, other: _Item) -> tuple[str, str]:
+    return _policy_of(one), _policy_of(other)
+
+
+def _policy_of(item: _Item) -> str:
+    return item.id.rpartition("/")[0]
+
+
+def _shown(item: _Item, beside: _Item) -> str:
+    """The title, with the policy's name where it is another one than that of `beside`."""
+    place = "" if _policy_of(item) == _policy_of(beside) else f" of `{_policy_of(item)}`"
+    return f"`{item.title}`{place}"
 
 
 def _unreachable(policy: Policy) -> Iterator[Finding]:
@@ -173,9 +212,9 @@ def _unreachable(policy: Policy) -> Iterator[Finding]:
             )
 
 
-def _overlapping_sets(policy: Policy) -> Iterator[Finding]:
+def _overlapping_sets(rules: Iterable[Rule]) -> Iterator[tuple[tuple[str, str], Finding]]:
     setting: dict[tuple[str, str, str], list[tuple[Rule, Op]]] = {}
-    for rule in policy.rules:
+    for rule in rules:
         for target, value in _sets(rule).items():
             setting.setdefault((rule.phase, rule.event, target), []).append((rule, value))
     for (_, _, target), entries in setting.items():
@@ -184,9 +223,9 @@ def _overlapping_sets(policy: Policy) -> Iterator[Finding]:
                 continue
             together, certain = overlap(one.guards, other.guards)
             if together:
-                yield Finding(
+                yield _between(one, other), Finding(
                     "E510" if certain or not (one.guards or other.guards) else "W510",
-                    f"`{one.title}` and `{other.title}` both set {target}, to different values",
+                    f"{_shown(one, other)} and `{other.title}` both set {target}, to different values",
                     other.span, "order never matters, so only one rule may set it where both apply",
                 )  # fmt: skip
 
@@ -227,8 +266,8 @@ def _subject(rule: Rule, step: Step) -> str:
     return f"`{rule.body.names[op.data]}`" if op.name == "slot" else _name(op)
 
 
-def _contradictions(policy: Policy) -> Iterator[Finding]:
-    for one, other in itertools.permutations(policy.keeps, 2):
+def _opposed_promises(keeps: Iterable[Keep]) -> Iterator[tuple[tuple[str, str], Finding]]:
+    for one, other in itertools.permutations(keeps, 2):
         if not one.pattern.overlaps(other.pattern):
             continue
         together, certain = overlap(one.guards, other.guards)
@@ -236,9 +275,9 @@ def _contradictions(policy: Policy) -> Iterator[Finding]:
             continue
         for wanted, forbidden in itertools.product(one.promises, other.promises):
             if wanted.count and not forbidden.count and _only_within(wanted, forbidden):
-                yield Finding(
+                yield _between(one, other), Finding(
                     "E511" if certain or not (one.guards or other.guards) else "W511",
-                    f"`{one.title}` wants {wanted.written}, which `{other.title}` forbids",
+                    f"{_shown(one, other)} wants {wanted.written}, which `{other.title}` forbids",
                     forbidden.span, "say with `unless` in one of them where the other counts",
                 )  # fmt: skip
 
@@ -269,24 +308,20 @@ def place_cases(place: Place, wanted: bool) -> list[Case]:
     return mine + theirs
 
 
-def _deletions(policy: Policy) -> Iterator[Finding]:
-    deleting: list[Rule | Sweep] = [*policy.rules, *policy.sweeps]
+def _deletions(
+    deleting: Iterable[Rule | Sweep], keeps: Sequence[Keep]
+) -> Iterator[tuple[tuple[str, str], Finding]]:
     for item in deleting:
         if not any(step.name == "do" and step.data.name == "erase" for step in walk_steps(item.body.steps)):
             continue
-        for keep in policy.keeps:
+        for keep in keeps:
             if any(p.count for p in keep.promises) and _same_place(item.pattern, keep.pattern) and overlap(
                 item.guards, keep.guards
             )[0]:  # fmt: skip
-                yield Finding(
-                    "E512", f"`{item.title}` erases what `{keep.title}` still promises copies of", item.span,
+                yield _between(keep, item), Finding(
+                    "E512", f"`{item.title}` erases what {_shown(keep, item)} still promises copies of", item.span,
                     "say with `unless` where the promise ends",
                 )  # fmt: skip
 
 
-def asks_catalog(op: Op) -> bool:
-    """Whether an expression needs more than what an event carries."""
-    return any(inner.name in ("meta", "look_up", "find", "load") for inner in walk_ops(op))
-
-
-__all__ = ["NOWHERE", "Atom", "Keep", "asks_catalog", "cases", "find", "overlap", "place_cases", "possible"]
+__all__ = ["NOWHERE", "Atom", "Keep", "across", "cases", "find", "overlap", "place_cases", "possible"]

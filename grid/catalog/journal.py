@@ -1,10 +1,10 @@
-"""Bookkeeping that records what happened: decisions, the outbox, work on files, policy bundles."""
+"""Bookkeeping that records what happened: decisions, the outbox, work on files."""
 
 import json
 from dataclasses import dataclass
 from typing import Any
 
-from grid.catalog.database import Row, Transaction
+from grid.catalog.database import Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,85 +105,6 @@ def vault_task_done(tx: Transaction, task_id: int) -> None:
     tx.run("DELETE FROM vault_tasks WHERE id = :id", {"id": task_id})
 
 
-@dataclass(frozen=True, slots=True)
-class Bundle:
-    """The policy sources a zone runs."""
-
-    generation: int
-    origin: str
-    digest: str
-    sources: dict[str, str]
-    granted: list[str] | None = None
-    pusher: str = ""
-    activated_at: float = 0.0
-
-
-def active_generation(tx: Transaction) -> int:
-    """The number of the active bundle; 0 when there is none."""
-    return int(tx.value("SELECT COALESCE(MAX(generation), 0) FROM policy_bundles WHERE active = 1"))
-
-
-_BUNDLE = "generation, origin, digest, sources, granted, pusher, activated_at"
-
-
-def _bundle(row: Row) -> Bundle:
-    granted = json.loads(row[4]) if row[4] else None
-    return Bundle(row[0], row[1], row[2], json.loads(row[3]), granted, row[5], row[6])
-
-
-def bundle(tx: Transaction, generation: int) -> Bundle | None:
-    row = tx.one(f"SELECT {_BUNDLE} FROM policy_bundles WHERE generation = :g", {"g": generation})
-    return None if row is None else _bundle(row)
-
-
-def checked_form(tx: Transaction, generation: int) -> str:
-    """The checked form of a bundle's sources; empty when there is none."""
-    return str(tx.value("SELECT checked FROM policy_bundles WHERE generation = :g", {"g": generation}) or "")
-
-
-def bundles(tx: Transaction, *, limit: int) -> list[Bundle]:
-    """The latest bundles, newest first."""
-    rows = tx.all(f"SELECT {_BUNDLE} FROM policy_bundles ORDER BY generation DESC LIMIT :n", {"n": limit})
-    return [_bundle(row) for row in rows]
-
-
-def activate_bundle(
-    tx: Transaction,
-    origin: str,
-    digest: str,
-    sources: dict[str, str],
-    granted: list[str] | None,
-    pusher: str,
-    checked: str,
-) -> int:
-    """Make these sources the zone's policy; the same digest active already stays, with a fresh checked form."""
-    current = active_generation(tx)
-    known = bundle(tx, current) if current else None
-    if known is not None and known.digest == digest and known.origin == origin:
-        tx.run(
-            "UPDATE policy_bundles SET checked = :checked WHERE generation = :g AND checked <> :checked",
-            {"g": current, "checked": checked},
-        )
-        return current
-    generation = int(tx.value("SELECT COALESCE(MAX(generation), 0) + 1 FROM policy_bundles"))
-    tx.run("UPDATE policy_bundles SET active = 0 WHERE active = 1")
-    tx.run(
-        "INSERT INTO policy_bundles (generation, origin, digest, sources, granted, pusher, checked, activated_at, active)"
-        " VALUES (:g, :origin, :digest, :sources, :granted, :pusher, :checked, :now, 1)",
-        {
-            "checked": checked,
-            "g": generation,
-            "origin": origin,
-            "digest": digest,
-            "sources": json.dumps(sources),
-            "granted": json.dumps(granted) if granted is not None else "",
-            "pusher": pusher,
-            "now": tx.now,
-        },
-    )
-    return generation
-
-
 def entity_counts(tx: Transaction) -> dict[str, int]:
     """How much the zone holds."""
     row = tx.one(
@@ -256,23 +177,3 @@ def decisions_about(tx: Transaction, path: str, *, limit: int) -> list[dict[str,
     )
     names = _DECISION.split(", ")
     return [dict(zip(names, row, strict=True)) for row in rows]
-
-
-def note_policy_problem(tx: Transaction, problem: str) -> None:
-    """Remember what is wrong with the policy files, or that nothing is."""
-    tx.run("DELETE FROM grid_configuration WHERE namespace = 'beamgrid' AND option_name = 'policy_problem'")
-    if problem:
-        tx.run(
-            "INSERT INTO grid_configuration (namespace, option_name, option_value)"
-            " VALUES ('beamgrid', 'policy_problem', :text)",
-            {"text": problem},
-        )
-
-
-def policy_problem(tx: Transaction) -> str:
-    return str(
-        tx.value(
-            "SELECT option_value FROM grid_configuration WHERE namespace = 'beamgrid' AND option_name = 'policy_problem'"
-        )
-        or ""
-    )

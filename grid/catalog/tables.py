@@ -375,6 +375,7 @@ decisions = Table(
     _text("request_id"),
     Column("bundle_generation", Integer, nullable=False),
 )
+Index("ix_decisions_subject", decisions.c.subject, decisions.c.id)
 
 outbox = Table(
     "outbox",
@@ -398,7 +399,8 @@ policy_bundles = Table(
     _text("sources", None),  # file name to text, as JSON
     Column("activated_at", Double, nullable=False),
     Column("active", Integer, nullable=False, server_default="0"),
-    _text("granted"),  # location patterns as JSON; empty for everywhere
+    _text("manifest", "{}"),  # file name to digest, policy, version, grants and stewards, as JSON
+    _text("tests", "{}"),  # file name to the report of its tests, as JSON
     _text("checked"),  # the checked form of the sources; empty when there is none
     _text("pusher"),
 )

@@ -7,19 +7,22 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from grid import app
 from grid.app import Zone
+from grid.catalog import bundles as rows
 from grid.catalog import journal, periodic, promises
 from grid.errors import ConfigurationError
-from grid.policy import bundles, dryrun, explain
+from grid.policy import bundles, dryrun, explain, pushing
+from grid.policy.grants import BundleError, Reach
 from grid.policy.stewards import Stewards
 from rules import RuleCheckError, Source, ast, format_policy, parse
 from rules.prose import prose
-from rules.testing import TestReport, run_tests
+from rules.testing import TestReport
 
 _EXAMPLES = """examples:
   beamgrid policy check facility.policy
@@ -67,16 +70,17 @@ def add_parser(commands: Any) -> None:
     dry.add_argument("file", type=Path, nargs="+")
     dry.add_argument("--decisions", type=int, default=500, help="recorded decisions to judge again (500)")
     dry.add_argument("--json", action="store_true")
-    push = verbs.add_parser("push", help="make files the zone's policy")
+    push = verbs.add_parser("push", help="make files the zone's policy, beside the files of others")
     push.add_argument("dir", type=Path)
     push.add_argument("file", type=Path, nargs="+")
-    reach = push.add_mutually_exclusive_group()
-    reach.add_argument(
-        "--grant", action="append", metavar="LOCATION", help="where its rules may act; everywhere without"
-    )
-    reach.add_argument(
-        "--stewards", metavar="GROUP", help="its rules may act where the settings tie this group of stewards"
-    )
+    for parser in (dry, push):
+        reach = parser.add_mutually_exclusive_group()
+        reach.add_argument(
+            "--grant", action="append", metavar="LOCATION", help="where the rules may act; everywhere without"
+        )
+        reach.add_argument(
+            "--stewards", metavar="GROUP", help="as files of this group, where the settings tie it to"
+        )
     status = verbs.add_parser("status", help="the active policy, those before it, unmet promises, sweeps")
     status.add_argument("dir", type=Path)
     status.add_argument("--json", action="store_true")
@@ -92,6 +96,7 @@ def add_parser(commands: Any) -> None:
     rollback.add_argument(
         "--to", type=int, metavar="GENERATION", help="the one before the active one without"
     )
+    rollback.add_argument("--stewards", metavar="GROUP", help="only the files of this group")
 
 
 def _add_explain(verbs: Any) -> None:
@@ -178,31 +183,17 @@ def _fmt(arguments: argparse.Namespace) -> int:
 
 
 def _test(arguments: argparse.Namespace) -> int:
-    parsed, _, found = bundles.examined(_sources(arguments.file), "")
-    errors = [finding.render(source) for source, finding in found if not finding.is_warning]
-    if errors:
-        print("\n".join(errors), file=sys.stderr)
+    try:
+        reports = pushing.test_reports(_sources(arguments.file))
+    except BundleError as error:
+        print(error, file=sys.stderr)
         return 1
-    library = {policy.name: policy for policy in [bundles.base_policy(), *parsed]}
-    reports = {policy.name: run_tests(policy, library) for policy in parsed}
     if arguments.json:
-        print(json.dumps({name: _test_data(report) for name, report in reports.items()}, indent=2))
+        print(json.dumps({name: pushing.report_data(report) for name, report in reports.items()}, indent=2))
     else:
         for name, report in reports.items():
             _print_tests(name, report, arguments.coverage)
     return 0 if all(report.passed for report in reports.values()) else 1
-
-
-def _test_data(report: TestReport) -> dict[str, Any]:
-    coverage = report.coverage
-    return {
-        "tests": [
-            {"title": r.title, "line": r.line, "passed": r.passed, "failures": list(r.failures)}
-            for r in report.results
-        ],
-        "coverage": {name: {"reached": a, "of": b} for name, (a, b) in coverage.summary().items()},
-        "rules_not_reached": sorted(rule for rule, reached in coverage.rules.items() if not reached),
-    }
 
 
 def _print_tests(name: str, report: TestReport, with_coverage: bool) -> None:
@@ -236,7 +227,7 @@ def _doc(arguments: argparse.Namespace) -> int:
 
 def _active_sources(zone: Zone) -> dict[str, str]:
     with zone.database.read() as tx:
-        active = journal.bundle(tx, journal.active_generation(tx))
+        active = rows.bundle(tx, rows.active_generation(tx))
     return active.sources if active is not None else {}
 
 
@@ -317,52 +308,35 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 def _dryrun(arguments: argparse.Namespace) -> int:
     with _zone(arguments.dir) as zone:
-        new = bundles.checked(_sources(arguments.file), zone.settings.zone)
+        whole = pushing.composed(zone.database, _sources(arguments.file), _reach(arguments, zone))
+        new = bundles.checked(whole.sources, zone.settings.zone, reaches=whole.reaches)
         report = dryrun.dry_run(zone.namespace, zone.policy, new, decisions=arguments.decisions)
     print(json.dumps(report.as_data(), indent=2) if arguments.json else dryrun.report_text(report))
     return 0
 
 
+def _reach(arguments: argparse.Namespace, zone: Zone) -> Reach:
+    """Where the files of the command line may act, and whose they are."""
+    if arguments.stewards:
+        return Stewards(zone.settings.stewards).reach(arguments.stewards)
+    return Reach(tuple(arguments.grant) if arguments.grant else None)
+
+
 def _push(arguments: argparse.Namespace) -> int:
     sources = _sources(arguments.file)
     with _zone(arguments.dir) as zone:
-        _require_tests(sources)
-        granted = arguments.grant
-        if arguments.stewards:
-            granted = Stewards(zone.settings.stewards).locations(arguments.stewards)
-        generation = bundles.activate(
-            zone.database,
-            zone.settings.zone,
-            sources,
-            origin="pushed",
-            granted=granted,
-            pusher=getpass.getuser(),
-        )
+        reach = _reach(arguments, zone)
+        generation = pushing.push(zone.database, zone.settings.zone, sources, reach, pusher=getpass.getuser())
     print(f"generation {generation} is active; `beamgrid policy rollback {arguments.dir}` goes back")
     return 0
-
-
-def _require_tests(sources: Mapping[str, str]) -> None:
-    """Refuse a bundle whose own tests fail."""
-    parsed, _, found = bundles.examined(sources, "")
-    if any(not finding.is_warning for _, finding in found):
-        return  # activating says what is wrong
-    library = {policy.name: policy for policy in [bundles.base_policy(), *parsed]}
-    failed = [
-        f"{policy.name}:{result.line}: test `{result.title}`: {'; '.join(result.failures)}"
-        for policy in parsed
-        for result in run_tests(policy, library).results
-        if not result.passed
-    ]
-    if failed:
-        raise ConfigurationError("the policy's own tests fail; nothing was changed\n" + "\n".join(failed))
 
 
 def _status(arguments: argparse.Namespace) -> int:
     with _zone(arguments.dir) as zone:
         active = zone.policy.bundle.current
         with zone.database.read() as tx:
-            history = journal.bundles(tx, limit=10)
+            history = rows.bundles(tx, limit=10)
+            tests = rows.test_reports(tx, active.generation)
             unmet = promises.unmet(tx, limit=20)
             sweeps = periodic.listed(tx)
         problem = zone.policy.bundle.problem
@@ -370,11 +344,12 @@ def _status(arguments: argparse.Namespace) -> int:
         "active": active.description, "generation": active.generation, "problem": problem,
         "history": [
             {
-                "generation": b.generation, "origin": b.origin, "digest": b.digest[:16], "files": sorted(b.sources),
-                "granted": b.granted, "by": b.pusher, "at": _time(b.activated_at),
+                "generation": b.generation, "origin": b.origin, "digest": b.digest[:16], "by": b.pusher,
+                "at": _time(b.activated_at), "files": {name: asdict(entry) for name, entry in b.manifest.items()},
             }
             for b in history
         ],
+        "tests": tests,
         "unmet_promises": [{"object": s.data_id, "keep": s.keep_id, "reason": s.reason, "attempts": s.attempts} for s in unmet],
         "periodic": [{"name": n, "next": _time(next_at), "last": _time(last), "result": r} for n, next_at, last, r in sweeps],
     }  # fmt: skip
@@ -384,12 +359,16 @@ def _status(arguments: argparse.Namespace) -> int:
     print(f"active: {data['active']} (generation {data['generation']})")
     if problem:
         print(_coloured(problem, "red"))
-    for entry in data["history"]:
-        reach = ", ".join(entry["granted"]) if entry["granted"] is not None else "everywhere"
-        by = f" by {entry['by']}" if entry["by"] else ""
+    for name, report in tests.items():
+        passed = sum(one["passed"] for one in report["tests"])
+        reached = ", ".join(f"{r['reached']} of {r['of']} {what}" for what, r in report["coverage"].items())
         print(
-            f"  {entry['generation']}  {entry['at']}  {entry['origin']}{by}  {', '.join(entry['files'])}  may act {reach}"
+            f"  {name}: {passed} of {len(report['tests'])} tests passed when it was pushed, reaching {reached}"
         )
+    for entry in data["history"]:
+        by = f" by {entry['by']}" if entry["by"] else ""
+        files = "; ".join(_file_shown(name, about) for name, about in entry["files"].items())
+        print(f"  {entry['generation']}  {entry['at']}  {entry['origin']}{by}  {files}")
     for state in data["unmet_promises"]:
         print(
             f"  unmet: object {state['object']}, {state['keep']}: {state['reason']} ({state['attempts']} attempts)"
@@ -397,6 +376,11 @@ def _status(arguments: argparse.Namespace) -> int:
     for work in data["periodic"]:
         print(f"  {work['name']}: next {work['next']}, last {work['last']}: {work['result']}")
     return 0
+
+
+def _file_shown(name: str, about: Mapping[str, Any]) -> str:
+    whose = f" of {about['stewards']}" if about["stewards"] else ""
+    return f"{name}{whose} may act {', '.join(about['granted']) if about['granted'] is not None else 'everywhere'}"
 
 
 def _time(seconds: float) -> str:
@@ -426,29 +410,12 @@ def _log(arguments: argparse.Namespace) -> int:
 
 def _rollback(arguments: argparse.Namespace) -> int:
     with _zone(arguments.dir) as zone:
-        with zone.database.read() as tx:
-            current = journal.active_generation(tx)
-            wanted = arguments.to
-            if wanted is None:
-                active = journal.bundle(tx, current)
-                older = [
-                    b
-                    for b in journal.bundles(tx, limit=1000)
-                    if b.generation < current and (active is None or b.digest != active.digest)
-                ]
-                wanted = older[0].generation if older else 0
-            target = journal.bundle(tx, wanted)
-        if target is None:
-            raise ConfigurationError(f"there is no generation {wanted} to go back to")
-        generation = bundles.activate(
-            zone.database,
-            zone.settings.zone,
-            target.sources,
-            origin="pushed",
-            granted=target.granted,
-            pusher=getpass.getuser(),
+        reach = _reach(arguments, zone) if arguments.stewards else None
+        generation, again = pushing.roll_back(
+            zone.database, zone.settings.zone, pusher=getpass.getuser(), to=arguments.to, reach=reach
         )
-    print(f"generation {generation} is active: the policy of generation {wanted} again")
+    what = f"the policy of {arguments.stewards}" if arguments.stewards else "the policy"
+    print(f"generation {generation} is active: {what} of generation {again} again")
     return 0
 
 

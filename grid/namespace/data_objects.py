@@ -456,7 +456,7 @@ def object_facts(found: DataObject, tree: Tree) -> dict[str, object]:
         "path": found.path,
         "owner": found.owner_name,
         "size": replica.size_bytes if replica else 0,
-        "checksum": replica.checksum if replica else "",
+        "checksum": (replica.checksum or None) if replica else None,
         "closed": closed,
         "copies": len(found.replicas),
         "resource": tree.by_id[replica.resource_id].name if replica else "",

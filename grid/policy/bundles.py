@@ -12,16 +12,18 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import policies as shipped
-from grid.catalog import journal, promises
+from grid.catalog import bundles as rows
+from grid.catalog import promises
 from grid.catalog.database import Database
-from grid.catalog.journal import Bundle
 from grid.errors import ConfigurationError
+from grid.policy import grants
+from grid.policy.grants import BundleError, Reach
 from grid.policy.lookups import ANSWERS
 from microservices import Declaration, declarations
 from rules import (
@@ -30,6 +32,8 @@ from rules import (
     NotStorable,
     RuleCheckError,
     Source,
+    Span,
+    across,
     ast,
     core,
     examine,
@@ -38,7 +42,7 @@ from rules import (
     stored,
 )
 from rules.declarations import Declarations, in_scope
-from rules.locations import Pattern, PatternError, compile_pattern
+from rules.locations import Pattern
 
 REFRESH_S: Final = 0.1
 BASE: Final = "facility_base.policy"
@@ -51,6 +55,12 @@ _log = logging.getLogger("beamgrid.policy")
 def base_policy() -> ast.Policy:
     """The facility's base, which is always in scope."""
     return parse(Source(BASE, shipped.text(BASE)))
+
+
+@lru_cache(maxsize=1)
+def base_metadata() -> tuple[tuple[str, str, str], ...]:
+    """The metadata that the facility's base declares: attribute, entity, type."""
+    return examine(base_policy(), {})[0].metadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +78,7 @@ class CheckedBundle:
 
     active: ActivePolicies
     policies: tuple[PolicyText, ...]
-    granted: tuple[Pattern, ...] | None
+    grants: grants.Grants
     generation: int = 0
     digest: str = ""
 
@@ -76,16 +86,16 @@ class CheckedBundle:
         """The text of a policy by its name."""
         return next((p.source for p in self.policies if p.name == policy_name), Source(policy_name, ""))
 
+    def granted_to(self, rule_id: str) -> tuple[Pattern, ...] | None:
+        """Where a rule, promise or sweep may act; None for everywhere."""
+        return self.grants[rule_id.partition("/")[0]]
+
     @property
     def description(self) -> str:
         return ", ".join(f"{p.name} version {p.version}" for p in self.policies) or "none"
 
 
-EMPTY: Final = CheckedBundle(_NOTHING, (), None)
-
-
-class BundleError(ConfigurationError):
-    """A bundle that does not check; `findings` are in the message."""
+EMPTY: Final = CheckedBundle(_NOTHING, (), {})
 
 
 @contextmanager
@@ -125,22 +135,31 @@ def _examined(
             found += [(source, finding) for finding in error.findings]
     library = {policy.name: policy for policy in [base_policy(), *parsed]}
     meant: list[core.Policy] = []
+    names: dict[str, str] = {}
     for policy in parsed:
         checked, findings = examine(policy, library, zone)
         meant.append(checked)
         found += [(policy.source, finding) for finding in findings]
+        other = names.setdefault(policy.name, policy.source.name)
+        if other != policy.source.name:
+            message = f"`{other}` holds a policy `{policy.name}` already"
+            found.append(
+                (policy.source, Finding("E110", message, Span(1, 1), "give one of them another name"))
+            )
+    if not any(not finding.is_warning for _, finding in found):
+        found += [(parsed[number].source, finding) for number, finding in across(meant)]
     return parsed, meant, found
 
 
 def checked(
-    sources: Mapping[str, str], zone: str, *, granted: Iterable[str] | None = None, generation: int = 0
+    sources: Mapping[str, str], zone: str, *, reaches: Mapping[str, Reach] | None = None, generation: int = 0
 ) -> CheckedBundle:
     """A bundle ready to run.
 
     Args:
         sources: file name to text.
         zone: the zone's name; a policy for another one is refused.
-        granted: location patterns that the bundle's rules may touch; None for everywhere.
+        reaches: where the rules of each file may act; everywhere, of a file that is not named.
         generation: its number.
 
     Raises:
@@ -150,11 +169,11 @@ def checked(
     wrong = [finding.render(source) for source, finding in found if not finding.is_warning]
     if wrong:
         raise BundleError("\n".join(wrong))
-    return _ready(meant, sources, granted, generation)
+    return _ready(meant, sources, reaches or {}, generation)
 
 
 def _ready(
-    meant: Iterable[core.Policy], sources: Mapping[str, str], granted: Iterable[str] | None, generation: int
+    meant: Iterable[core.Policy], sources: Mapping[str, str], reaches: Mapping[str, Reach], generation: int
 ) -> CheckedBundle:
     """What was checked, as far as this zone can do it and the bundle may."""
     meant = tuple(meant)
@@ -164,14 +183,15 @@ def _ready(
             f"this zone cannot do {', '.join(f'`{name}`' for name in missing)} yet, which the policy calls;"
             " it can be checked and tested, not served"
         )
-    patterns = compiled_grants(granted)
-    if patterns is not None:
-        _require_granted(meant, patterns)
+    named = list(zip(meant, sources.items(), strict=True))
+    granted = {
+        policy.name: grants.compiled(reaches.get(name, grants.EVERYWHERE)) for policy, (name, _) in named
+    }
+    grants.require(meant, granted, base_metadata())
     texts = tuple(
-        PolicyText(policy.name, policy.version, Source(name, text))
-        for policy, (name, text) in zip(meant, sources.items(), strict=True)
+        PolicyText(policy.name, policy.version, Source(name, text)) for policy, (name, text) in named
     )
-    return CheckedBundle(ActivePolicies(meant), texts, patterns, generation, digest_of(sources))
+    return CheckedBundle(ActivePolicies(meant), texts, granted, generation, digest_of(sources, reaches))
 
 
 def is_implemented(name: str) -> bool:
@@ -179,57 +199,13 @@ def is_implemented(name: str) -> bool:
     return name in ANSWERS or name in declarations()
 
 
-def compiled_grants(granted: Iterable[str] | None) -> tuple[Pattern, ...] | None:
-    """Grants as patterns.
-
-    Raises:
-        BundleError: one is no location.
-    """
-    if granted is None:
-        return None
-    try:
-        return tuple(compile_pattern("grant", text, {}, {}) for text in granted)
-    except PatternError as error:
-        raise BundleError(str(error)) from error
-
-
-def _require_granted(meant: Iterable[core.Policy], granted: tuple[Pattern, ...]) -> None:
-    """Refuse rules that apply outside of what their bundle was granted."""
-    for policy in meant:
-        for item in core.items_of(policy):
-            if item.pattern is None:
-                raise BundleError(
-                    f"`{item.title}` applies everywhere; this bundle was granted {_shown(granted)}"
-                )
-            if not any(contains(grant, item.pattern) for grant in granted):
-                raise BundleError(
-                    f"`{item.title}` applies at `{item.pattern.text}`; this bundle was granted {_shown(granted)}"
-                )
-
-
-def _shown(granted: tuple[Pattern, ...]) -> str:
-    return ", ".join(f"`{pattern.text}`" for pattern in granted) or "nothing"
-
-
-def contains(outer: Pattern, inner: Pattern) -> bool:
-    """Whether every path at one location lies at another."""
-    if len(inner.components) < len(outer.components):
-        return False
-    if (len(inner.components) > len(outer.components) or inner.open_end) and not outer.open_end:
-        return False
-    for mine, theirs in zip(outer.components, inner.components, strict=False):
-        if isinstance(mine, str) and mine != theirs:
-            return False
-        if not isinstance(mine, str) and (mine.before or mine.after) and not isinstance(theirs, str):
-            return False
-        if not isinstance(mine, str) and isinstance(theirs, str) and not outer.may_be(mine, theirs):
-            return False
-    return True
-
-
-def digest_of(sources: Mapping[str, str], granted: Iterable[str] | None = None) -> str:
+def digest_of(sources: Mapping[str, str], reaches: Mapping[str, Reach]) -> str:
     """What tells one bundle from another."""
-    content = {"sources": dict(sources), "granted": list(granted) if granted is not None else None}
+    reach_of = {name: reaches.get(name, grants.EVERYWHERE) for name in sources}
+    content = {
+        "sources": dict(sources),
+        "reaches": {name: astuple(reach) for name, reach in reach_of.items()},
+    }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -303,7 +279,7 @@ class ActiveBundle:
         """Take over the active bundle if it changed; one that does not check leaves the last good one in force."""
         self._looked_at = time.monotonic()
         with self._database.read() as tx:
-            generation = journal.active_generation(tx)
+            generation = rows.active_generation(tx)
         if generation == self._current.generation:
             return
         with self._lock:
@@ -324,21 +300,48 @@ class ActiveBundle:
         if known is not None:
             return known
         with self._database.read() as tx:
-            bundle = journal.bundle(tx, generation)
-            form = journal.checked_form(tx, generation)
-        found = _from_row(bundle, form, self._zone) if bundle is not None else EMPTY
+            bundle = rows.bundle(tx, generation)
+            form = rows.checked_form(tx, generation)
+        found = EMPTY
+        if bundle is not None:
+            found = _restored(bundle, form, self._zone) or _checked_again(bundle, self._zone)
         if len(self._older) > 16:
             self._older.clear()
         self._older[generation] = found
         return found
 
 
-def _from_row(bundle: Bundle, form: str, zone: str) -> CheckedBundle:
+def reaches_of(bundle: rows.Bundle) -> dict[str, Reach]:
+    """Where the rules of each file of a bundle may act."""
+    return {name: Reach(entry.granted, entry.stewards) for name, entry in bundle.manifest.items()}
+
+
+def _restored(bundle: rows.Bundle, form: str, zone: str) -> CheckedBundle | None:
+    """A bundle from its checked form; None when that is of another version of the software, or was changed."""
     with _no_collection():
         meant = restored(form, _context(bundle.sources, zone))
-        if meant is None:  # of another version of the software, or changed by somebody
-            return checked(bundle.sources, zone, granted=bundle.granted, generation=bundle.generation)
-        return _ready(meant, bundle.sources, bundle.granted, bundle.generation)
+        return None if meant is None else _ready(meant, bundle.sources, reaches_of(bundle), bundle.generation)
+
+
+def _checked_again(bundle: rows.Bundle, zone: str) -> CheckedBundle:
+    return checked(bundle.sources, zone, reaches=reaches_of(bundle), generation=bundle.generation)
+
+
+def renew(database: Database, zone: str) -> None:
+    """Store the active bundle's checked form again where another version of the software wrote it.
+
+    Raises:
+        BundleError: it does not check any more.
+    """
+    with database.read() as tx:
+        generation = rows.active_generation(tx)
+        bundle = rows.bundle(tx, generation)
+        form = rows.checked_form(tx, generation)
+    if bundle is None or _restored(bundle, form, zone) is not None:
+        return
+    fresh = _form(_checked_again(bundle, zone), bundle.sources, zone)
+    with database.write() as tx:
+        rows.store_checked_form(tx, generation, fresh)
 
 
 def _context(sources: Mapping[str, str], zone: str) -> str:
@@ -360,27 +363,44 @@ def activate(
     sources: Mapping[str, str],
     *,
     origin: str,
-    granted: Iterable[str] | None = None,
+    reaches: Mapping[str, Reach] | None = None,
     pusher: str = "",
+    tests: Mapping[str, Any] | None = None,
+    instead_of: int | None = None,
 ) -> int:
     """Check sources and make them the zone's policy; a broken bundle changes nothing.
+
+    Args:
+        database: the zone's catalog.
+        zone: its name.
+        sources: file name to text.
+        origin: `file`, for what the zone's settings name, or `pushed`.
+        reaches: where the rules of each file may act; everywhere, of a file that is not named.
+        pusher: who does this.
+        tests: the report of each file's tests, kept with the bundle.
+        instead_of: the generation that the sources were put together from; None for whatever is active.
 
     Returns:
         The generation that is active now.
 
     Raises:
-        BundleError: it does not check.
+        BundleError: it does not check, or another bundle became active meanwhile.
     """
-    found = checked(sources, zone, granted=granted)
-    form = _form(found, sources, zone)
+    reaches = reaches or {}
+    found = checked(sources, zone, reaches=reaches)
+    manifest = {}
+    for name, text in sources.items():
+        reach = reaches.get(name, grants.EVERYWHERE)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        manifest[name] = rows.ManifestEntry(digest, reach.locations, reach.stewards)
+    new = rows.NewBundle(
+        origin, digest_of(sources, reaches), dict(sources), manifest, pusher, _form(found, sources, zone),
+        dict(tests or {}),
+    )  # fmt: skip
     with database.write() as tx:
-        promises.keep_only(tx, [keep.id for keep in found.active.keeps])
-        return journal.activate_bundle(
-            tx,
-            origin,
-            digest_of(sources, granted),
-            dict(sources),
-            list(granted) if granted is not None else None,
-            pusher,
-            form,
-        )
+        generation = rows.activate_bundle(tx, new, instead_of=instead_of)
+        if generation:
+            promises.keep_only(tx, [keep.id for keep in found.active.keeps])
+    if not generation:
+        raise BundleError("another bundle was activated meanwhile; nothing was changed: push again")
+    return generation

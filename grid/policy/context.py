@@ -72,14 +72,43 @@ class EventContext:
                 if event.subject_id and event.noun in ("object", "replica", "metadata", "access")
                 else 0
             )
+            key = int(own.get("id") or key)
             return Entity(
-                "Object", int(own.get("id") or key) or event.path, event.path, {**own, "path": event.path}
+                "Object",
+                key or event.path,
+                event.path,
+                {**own, "path": event.path} if key else {**self._of_a_new_object(), **own},
             )
         if facts is not None or not of_object:
             own = _facts(facts or {})
-            return Entity("Collection", int(own.get("id") or event.subject_id) or event.path, event.path, own)
+            key = int(own.get("id") or event.subject_id)
+            return Entity(
+                "Collection",
+                key or event.path,
+                event.path,
+                own if key else {**self._of_anything_new(), **own},
+            )
         parent = paths.split(event.path)[0] if event.path else ""
         return Entity("Collection", parent, parent)
+
+    def _of_anything_new(self) -> dict[str, Any]:
+        """What is known of something that the catalog does not hold yet."""
+        event, actor = self._event, self._event.caller.user.name
+        return {
+            "path": event.path,
+            "name": paths.split(event.path)[1] if event.path else "",
+            "owner": Entity("User", actor, actor),
+        }
+
+    def _of_a_new_object(self) -> dict[str, Any]:
+        parent = paths.split(self._event.path)[0] if self._event.path else ""
+        return {
+            **self._of_anything_new(),
+            "collection": Entity("Collection", parent, parent),
+            "size": 0,
+            "copies": 0,
+            "checksummed": False,
+        }
 
 
 class _ContextAt(Mapping[str, Any]):

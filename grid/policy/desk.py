@@ -1,25 +1,32 @@
 """What clients may ask of the policy through the protocol's own rule-execution call, with their own rights.
 
-`explain_object`, `explain_event`, `jobs_list`, `job_change`, `decisions`. Others' jobs, decisions about others, and
-judging as somebody else are for the stewards of a location and administrators.
+`explain_object`, `explain_event`, `jobs_list`, `job_change`, `decisions`; `policy_files`, `policy_push`,
+`policy_rollback`. Others' jobs, decisions about others, judging as somebody else, and policies are for the stewards
+of a location and administrators.
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
+from grid.catalog import bundles as rows
 from grid.catalog import jobs, journal
-from grid.errors import InvalidArgument, NotFound, NotPrivileged
+from grid.errors import ConfigurationError, InvalidArgument, NotFound, NotPrivileged
 from grid.model import Caller
 from grid.namespace import Namespace
-from grid.policy import explain
+from grid.policy import explain, pushing
 from grid.policy.engine import PolicyEngine
 from grid.policy.finding import path_of
+from grid.policy.grants import Reach
 from grid.policy.stewards import Stewards
 
 _OPEN = ("waiting", "running", "paused", "dead")
 _LISTED = 200
+_LARGEST_PUSH: Final = 1 << 20
+_FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,120}\.policy")
 _SEARCHED = 20_000  # decisions and jobs looked through for those of a steward's locations
 
 
@@ -36,6 +43,9 @@ class PolicyDesk:
             "jobs_list": (self._jobs_list, {"all": bool}),
             "job_change": (self._job_change, {"job": int, "what": str, "priority": int}),
             "decisions": (self._decisions, {"limit": int, "refused": bool, "path": str}),
+            "policy_files": (self._policy_files, {"stewards": str}),
+            "policy_push": (self._policy_push, {"stewards": str, "files": dict}),
+            "policy_rollback": (self._policy_rollback, {"stewards": str, "to": int}),
         }
 
     @property
@@ -154,3 +164,66 @@ class PolicyDesk:
             )
         found = [one for one in recent if self._stewards.look_after(caller, one.subject)][:limit]
         return [{name: getattr(one, name) for name in one.__slots__} for one in found]
+
+    def _reach(self, caller: Caller, stewards: str) -> Reach:
+        """Where a caller's policies may act.
+
+        Raises:
+            NotPrivileged: the caller speaks for no such group.
+        """
+        mine = self._stewards.groups_of(caller)
+        if stewards not in mine:
+            known = f"you are of {', '.join(mine)}" if mine else "you are of none"
+            raise NotPrivileged(f"only the stewards of `{stewards}` see and change its policies; {known}")
+        return self._stewards.reach(stewards)
+
+    def _policy_files(self, caller: Caller, stewards: str) -> dict[str, Any]:
+        reach = self._reach(caller, stewards)
+        with self._namespace.context.database.read() as tx:
+            generation = rows.active_generation(tx)
+            active = rows.bundle(tx, generation)
+            tests = rows.test_reports(tx, generation)
+        names = [] if active is None else [n for n, e in active.manifest.items() if e.stewards == stewards]
+        return {
+            "generation": generation,
+            "may_act": list(reach.locations or ()),
+            "files": {
+                name: {"text": active.sources[name], "tests": tests.get(name)}
+                for name in names
+                if active is not None
+            },
+        }
+
+    def _policy_push(self, caller: Caller, stewards: str, files: dict[str, Any]) -> dict[str, Any]:
+        reach = self._reach(caller, stewards)
+        for name, text in files.items():
+            if not (isinstance(text, str) and _FILE_NAME.fullmatch(name)):
+                raise InvalidArgument(
+                    f"found `{name}` where the name of a policy file and its text were expected"
+                )
+        if sum(len(text) for text in files.values()) > _LARGEST_PUSH:
+            raise InvalidArgument(f"a push holds at the most {_LARGEST_PUSH:,} characters")
+        database, zone = self._namespace.context.database, self._policy.zone
+        with _as_argument():
+            generation = pushing.push(database, zone, files, reach, pusher=caller.user.full_name)
+        self._policy.forget()
+        return {"generation": generation}
+
+    def _policy_rollback(self, caller: Caller, stewards: str, to: int = 0) -> dict[str, Any]:
+        reach = self._reach(caller, stewards)
+        database, zone = self._namespace.context.database, self._policy.zone
+        with _as_argument():
+            generation, again = pushing.roll_back(
+                database, zone, pusher=caller.user.full_name, to=to or None, reach=reach
+            )
+        self._policy.forget()
+        return {"generation": generation, "again": again}
+
+
+@contextmanager
+def _as_argument() -> Iterator[None]:
+    """What is wrong with a policy is the fault of who sent it."""
+    try:
+        yield
+    except ConfigurationError as error:
+        raise InvalidArgument(str(error)) from error

@@ -13,6 +13,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from grid import paths
+from grid.catalog import bundles as rows
 from grid.catalog import jobs, journal, promises, trash
 from grid.catalog.database import Database, Transaction
 from grid.catalog.journal import Decision
@@ -31,6 +32,7 @@ from grid.namespace.ports import Event
 from grid.policy import bundles
 from grid.policy.bundles import ActiveBundle, CheckedBundle
 from grid.policy.context import EventContext
+from grid.policy.grants import BundleError
 from grid.policy.host import AfterEffects, DecisionFacts, MicroserviceRunner, look
 from grid.policy.stewards import RecordedReads
 from rules import Entity, Frame, JobRequest, Refused, RuleError, RuleFailed
@@ -77,13 +79,14 @@ class PolicyEngine:
             ConfigurationError: it cannot be read, or does not check: with line, column and what was expected.
         """
         with self._database.read() as tx:
-            active = journal.bundle(tx, journal.active_generation(tx))
+            active = rows.bundle(tx, rows.active_generation(tx))
         if active is not None and active.origin == "pushed":
+            bundles.renew(self._database, self.zone)
             return
         sources = bundles.read_folder(folder, name)
         try:
             bundles.activate(self._database, self.zone, sources, origin="file")
-        except bundles.BundleError as error:
+        except BundleError as error:
             raise ConfigurationError(f"the policy `{name}` does not check\n{error}") from error
 
     def forget(self) -> None:
@@ -245,7 +248,7 @@ class PolicyEngine:
     ) -> bool:
         active, at = candidate
         rule = active.rule
-        caller = rule_caller(event.caller, bundle)
+        caller = rule_caller(event.caller, bundle, rule.id)
 
         def schedule(inner: Transaction, job: JobRequest) -> None:
             self.schedule(inner, job, bundle.generation, event.caller)
@@ -341,9 +344,9 @@ def _lane(request: JobRequest) -> str:
     return request.rule_id
 
 
-def rule_caller(caller: Caller, bundle: CheckedBundle) -> Caller:
-    """The caller, acting with the rights that a bundle was granted."""
+def rule_caller(caller: Caller, bundle: CheckedBundle, rule_id: str) -> Caller:
+    """The caller, acting with the rights that the policy of a rule, promise or sweep was granted."""
     return Caller(
         caller.user, caller.principals, caller.groups, caller.proxy, caller.address, caller.request_id,
-        rights_of_rules=True, granted=bundle.granted,
+        rights_of_rules=True, granted=bundle.granted_to(rule_id),
     )  # fmt: skip

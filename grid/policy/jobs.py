@@ -206,10 +206,10 @@ class JobWorker:
             caller = users.caller(job.user_name, job.user_zone, request_id=f"job {job.id}")
         except NotFound as error:
             raise RuleBroken(f"the user of the job was removed: {error}") from error
-        return self.effects(caller, bundle)
+        return self.effects(caller, bundle, job.rule_id)
 
-    def effects(self, caller: Caller, bundle: CheckedBundle) -> JobEffects:
-        """What a body may do for a caller, with the rights that its bundle was granted."""
+    def effects(self, caller: Caller, bundle: CheckedBundle, rule_id: str) -> JobEffects:
+        """What the body of a rule may do for a caller, with the rights that its policy was granted."""
 
         def schedule(tx: Any, request: JobRequest) -> None:
             self._policy.schedule(tx, request, bundle.generation, caller)
@@ -217,7 +217,7 @@ class JobWorker:
         def on_signal(name: str, carried: Any) -> None:
             self.signal(name, carried, caller, bundle)
 
-        acting = replace(rule_caller(caller, bundle), request_id=caller.request_id)
+        acting = replace(rule_caller(caller, bundle, rule_id), request_id=caller.request_id)
         return JobEffects(self._namespace, acting, self._host, schedule, on_signal, bundle.active.metadata)
 
     # -- signals ---------------------------------------------------------------------------------------------
@@ -231,7 +231,8 @@ class JobWorker:
             }  # fmt: skip
             frame = Frame(
                 active.rule.id, frame_slots(active.rule.body, entities), {}, datetime.now(UTC),
-                self.effects(caller, bundle), self._policy.timezone, token=f"signal {caller.request_id}", steps=JOB_STEPS,
+                self.effects(caller, bundle, active.rule.id), self._policy.timezone,
+                token=f"signal {caller.request_id}", steps=JOB_STEPS,
             )  # fmt: skip
             if active.compiled.guards(frame):
                 active.compiled.body(frame)
@@ -253,7 +254,7 @@ class JobWorker:
             if turn is None:
                 continue
             report = self._sweeps.run(
-                sweep, self.effects(self.service_caller(f"sweep {sweep.id}"), bundle), now=now
+                sweep, self.effects(self.service_caller(f"sweep {sweep.id}"), bundle, sweep.id), now=now
             )
             with self._database.write() as tx:
                 every = self._sweeps.every(sweep).total_seconds()

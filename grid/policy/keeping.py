@@ -258,7 +258,8 @@ class Keeper:
         if row is None:
             one.reasons.append("the zone has no administrator on whose behalf copies could be made")
             return
-        caller = rule_caller(self._namespace.users.caller(row[0], row[1], request_id=one.keep_id), bundle)
+        administrator = self._namespace.users.caller(row[0], row[1], request_id=one.keep_id)
+        caller = rule_caller(administrator, bundle, one.keep_id)
         for resource, written in one.wanted:
             try:
                 self._namespace.replicas.replicate(caller, found.path, resource)

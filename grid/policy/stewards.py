@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from grid.errors import ConfigurationError
 from grid.model import Caller
+from grid.policy.grants import Reach
 from rules.locations import Pattern, PatternError, compile_pattern
 
 
@@ -36,7 +37,7 @@ class Stewards:
         """Whether a caller looks after anything."""
         return caller.is_admin or bool(self._of(caller))
 
-    def locations(self, group: str) -> list[str]:
+    def reach(self, group: str) -> Reach:
         """Where a group's policies may act.
 
         Raises:
@@ -45,7 +46,11 @@ class Stewards:
         if group not in self._locations:
             known = ", ".join(self._locations) or "none"
             raise ConfigurationError(f"`{group}` is not among the `stewards` of the settings ({known})")
-        return [pattern.text for pattern in self._locations[group]]
+        return Reach(tuple(pattern.text for pattern in self._locations[group]), group)
+
+    def groups_of(self, caller: Caller) -> list[str]:
+        """The groups of stewards that a caller speaks for: those that he is in; all, for administrators."""
+        return [group for group in self._locations if caller.is_admin or group in caller.groups]
 
     def _of(self, caller: Caller) -> list[Pattern]:
         return [pattern for group in caller.groups for pattern in self._locations.get(group, ())]

@@ -266,3 +266,43 @@ def test_a_hangup_reads_settings_and_policy_again(tmp_path: Path) -> None:
         assert "no temporary files" in shell.refused("iput", "a.tmp", "fourth.tmp")
     finally:
         assert running.stop() == 0
+
+
+def test_stewards_push_their_policy_from_where_they_are(tmp_path: Path) -> None:
+    folder = tmp_path / "zone"
+    make_zone(folder)
+    place = "/tempZone/home/rods/nanomax"
+    with (folder / "zone.toml").open("a") as settings:
+        settings.write(f'\nstewards = {{ guides = ["{place}/**"] }}\n')
+    running = serve(folder, workers=2)
+    try:
+        admin = Shell(tmp_path / "admin", running)
+        admin.ok("iadmin", "mkuser", "anna", "rodsuser")
+        admin.ok("iadmin", "moduser", "anna", "password", "anna-pw")
+        admin.ok("iadmin", "mkgroup", "guides")
+        admin.ok("iadmin", "atg", "guides", "anna")
+        admin.ok("imkdir", "-p", place)
+        anna = Shell(tmp_path / "anna", running, user="anna", password="anna-pw")
+        assert "no files yet" in anna.ok("ipolicy", "show", "guides")
+        rules = "".join(
+            f'rule "not {n}" id n{n} before object create at here when object.name = "{n}" {{ refuse "no {n}" code NO }}\n'
+            for n in range(300)
+        )
+        text = (
+            f'policy nanomax.own version 1\ncode NO kind refused "no"\nlocation here = "{place}/**"\n{rules}'
+        )
+        (anna.folder / "own.policy").write_text(text)
+        assert "is active" in anna.ok("ipolicy", "push", "guides", "own.policy")
+        (admin.folder / "299").write_bytes(b"x")
+        assert "no 299" in admin.refused("iput", "299", f"{place}/299")
+        anna.ok("ipolicy", "get", "guides", "got")
+        assert (anna.folder / "got/own.policy").read_text() == text
+        (anna.folder / "own.policy").write_text(text.replace("/nanomax/", "/balder/"))
+        assert "`nanomax.own` was granted `/tempZone/home/rods/nanomax/**`" in anna.refused(
+            "ipolicy", "push", "guides", "own.policy"
+        )
+        assert "only the stewards of `others`" in anna.refused("ipolicy", "push", "others", "own.policy")
+        anna.ok("ipolicy", "rollback", "guides")
+        admin.ok("iput", "299", f"{place}/299")
+    finally:
+        assert running.stop() == 0

@@ -4,7 +4,7 @@ import argparse
 import getpass
 import json
 import sys
-from typing import Any
+from typing import Any, Final
 
 from irods.models import Resource, User
 from irods.rule import Rule
@@ -149,9 +149,16 @@ def irule(session: iRODSSession, environment: dict[str, Any], arguments: argpars
     return 0
 
 
+_LONGEST_CALL: Final = 8_000  # the text of a rule has a bound on the wire, its parameters have none
+
+
 def call(session: iRODSSession, name: str, values: dict[str, Any]) -> Any:
     """The result of a microservice, which comes as JSON on the rule's standard output."""
-    rule = Rule(session, body=f"{name}({json.dumps(values)})", output="ruleExecOut")
+    arguments = json.dumps(values)
+    if len(arguments) < _LONGEST_CALL:
+        rule = Rule(session, body=f"{name}({arguments})", output="ruleExecOut")
+    else:
+        rule = Rule(session, body=f"{name}()", params={"*arguments": arguments}, output="ruleExecOut")
     result = rule.execute(acceptable_errors=())
     text = result.MsParam_PI[0].inOutStruct.stdoutBuf.buf
     data = text if isinstance(text, bytes) else str(text).encode()

@@ -1,6 +1,7 @@
-"""`iexplain`, `iqstat`, `iqdel`, `iqmod`: why things are as they are, and scheduled work."""
+"""`iexplain`, `iqstat`, `iqdel`, `iqmod`, `ipolicy`: why things are as they are, scheduled work, stewards' policies."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from irods.session import iRODSSession
@@ -130,3 +131,80 @@ def iqmod_parser() -> argparse.ArgumentParser:
 def iqmod(session: iRODSSession, environment: dict[str, Any], arguments: argparse.Namespace) -> int | None:
     call(session, "job_change", {"job": arguments.job, "what": arguments.what, "priority": arguments.value})
     return None
+
+
+def ipolicy_parser() -> argparse.ArgumentParser:
+    parser = program.parser(
+        "ipolicy",
+        "The policy files of a group of stewards, for its members: `show` them, `get` them into a folder, `push` others"
+        " in their place, `rollback` to what they were. Files are checked and their tests run before they count; try"
+        " them first with `beamgrid policy check` and `beamgrid policy test`.",
+        "ipolicy show nanomax-stewards\nipolicy get nanomax-stewards policies/\n"
+        "ipolicy push nanomax-stewards policies/nanomax.policy\nipolicy rollback nanomax-stewards",
+    )
+    parser.add_argument("what", choices=("show", "get", "push", "rollback"))
+    parser.add_argument("stewards", metavar="GROUP", help="the group of stewards, as in the zone's settings")
+    parser.add_argument(
+        "file", type=Path, nargs="*", help="policy files to push, or the folder to get them into"
+    )
+    parser.add_argument("--to", type=int, default=0, metavar="GENERATION", help="roll back to this one")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    return parser
+
+
+def ipolicy(session: iRODSSession, environment: dict[str, Any], arguments: argparse.Namespace) -> int | None:
+    answer = {"show": _policy_show, "get": _policy_get, "push": _policy_push, "rollback": _policy_rollback}
+    found = answer[arguments.what](session, arguments)
+    if arguments.json:
+        program.print_json(found)
+    return None
+
+
+def _policy_show(session: iRODSSession, arguments: argparse.Namespace) -> dict[str, Any]:
+    found: dict[str, Any] = call(session, "policy_files", {"stewards": arguments.stewards})
+    if not arguments.json:
+        print(
+            f"generation {found['generation']}; {arguments.stewards} may act at {', '.join(found['may_act'])}"
+        )
+        for name, file in found["files"].items():
+            tests = (file["tests"] or {}).get("tests", [])
+            print(f"  {name}: {sum(test['passed'] for test in tests)} of {len(tests)} tests passed")
+        if not found["files"]:
+            print("  no files yet")
+    return found
+
+
+def _policy_get(session: iRODSSession, arguments: argparse.Namespace) -> dict[str, Any]:
+    if len(arguments.file) > 1:
+        raise program.UserError("found several folders where one was expected")
+    folder = arguments.file[0] if arguments.file else Path()
+    found: dict[str, Any] = call(session, "policy_files", {"stewards": arguments.stewards})
+    folder.mkdir(parents=True, exist_ok=True)
+    there = [name for name in found["files"] if (folder / name).exists()]
+    if there:
+        raise program.UserError(f"`{folder / there[0]}` is there already; get them into another folder")
+    for name, file in found["files"].items():
+        (folder / name).write_text(file["text"], "utf-8")
+        if not arguments.json:
+            print(folder / name)
+    return {"files": [str(folder / name) for name in found["files"]]}
+
+
+def _policy_push(session: iRODSSession, arguments: argparse.Namespace) -> dict[str, Any]:
+    if not arguments.file:
+        raise program.UserError("found no policy file where one or more were expected")
+    files = {file.name: file.read_text("utf-8") for file in arguments.file}
+    found: dict[str, Any] = call(session, "policy_push", {"stewards": arguments.stewards, "files": files})
+    if not arguments.json:
+        print(
+            f"generation {found['generation']} is active; `ipolicy rollback {arguments.stewards}` goes back"
+        )
+    return found
+
+
+def _policy_rollback(session: iRODSSession, arguments: argparse.Namespace) -> dict[str, Any]:
+    asked = {"stewards": arguments.stewards, "to": arguments.to}
+    found: dict[str, Any] = call(session, "policy_rollback", asked)
+    if not arguments.json:
+        print(f"generation {found['generation']} is active: what it was in generation {found['again']}")
+    return found

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from grid.policy.bundles import BundleError, base_policy, checked
+from grid.policy.bundles import base_policy, checked
+from grid.policy.grants import BundleError
 from rules import Source, ast, examine, format_policy, parse
 from rules.prose import prose
 from rules.testing import run_tests

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from grid.app import Zone
-from grid.catalog import journal
+from grid.catalog import bundles as rows
 from grid.catalog.database import Transaction
 from grid.cli import main as beamgrid
 from grid.errors import PolicyDenied
 from grid.model import Avu
 from grid.namespace import MetadataOperation, Subject, WriteRequest
 from grid.policy import bundles, dryrun, explain
-from grid.policy.bundles import BundleError, contains
+from grid.policy.grants import BundleError, Reach, contains
 from grid.policy.jobs import JobWorker
 from grid.policy.sweeps import SweepRunner
 from rules.locations import compile_pattern
@@ -31,8 +31,11 @@ DESCRIBE = (
 )
 
 
-def activate(zone: Zone, text: str, **options) -> int:
-    generation = bundles.activate(zone.database, "tempZone", {"p.policy": text}, origin="pushed", **options)
+def activate(zone: Zone, text: str, granted: tuple[str, ...] | None = None) -> int:
+    reaches = {"p.policy": Reach(granted)}
+    generation = bundles.activate(
+        zone.database, "tempZone", {"p.policy": text}, origin="pushed", reaches=reaches
+    )
     zone.policy.refresh()
     return generation
 
@@ -60,23 +63,48 @@ def test_a_pushed_bundle_stays_until_the_next_and_rolls_back(raw: Zone, rods) ->
 
 
 def test_a_bundle_reaches_no_further_than_it_was_granted(raw: Zone, rods) -> None:
-    with pytest.raises(BundleError, match="this bundle was granted `/tempZone/home/rods/other"):
-        activate(raw, DESCRIBE, granted=["/tempZone/home/rods/other/**"])
+    with pytest.raises(BundleError, match=r"`my\.test` was granted `/tempZone/home/rods/other"):
+        activate(raw, DESCRIBE, granted=("/tempZone/home/rods/other/**",))
     reaching = HEAD + (
         'rule "elsewhere" id e after object close at raw {\n'
         f'  do create_collection("{HOME}/elsewhere")\n}}\n'
     )
-    activate(raw, reaching, granted=[f"{HOME}/raw/**"])
+    activate(raw, reaching, granted=(f"{HOME}/raw/**",))
     put(raw, rods, "a")
     with raw.database.read() as tx:
         assert tx.one("SELECT 1 FROM collections WHERE path = :p", {"p": f"{HOME}/elsewhere"}) is None
         assert "was not granted rights at" in str(
             tx.value("SELECT last_failure FROM jobs WHERE state = 'dead'")
         )
-    activate(raw, reaching, granted=[f"{HOME}/**"])
+    activate(raw, reaching, granted=(f"{HOME}/**",))
     put(raw, rods, "b")
     with raw.database.read() as tx:
         assert tx.one("SELECT 1 FROM collections WHERE path = :p", {"p": f"{HOME}/elsewhere"}) is not None
+
+
+@pytest.mark.parametrize("condition", [
+    'object.name = "a.tmp"', 'object.owner.name = "rods"', 'object.collection.name = "v1"', "object.copies = 0",
+    "not object.checksummed", "object.size = 0 B", "not (object.checksum exists)",
+])  # fmt: skip
+def test_what_is_known_of_an_object_before_it_exists(raw: Zone, rods, condition: str) -> None:
+    activate(
+        raw,
+        HEAD + f'rule "r" id r before object create at raw when {condition} {{ refuse "as said" code NO }}\n',
+    )
+    with pytest.raises(PolicyDenied, match="as said"):
+        put(raw, rods, "a.tmp")
+
+
+def test_what_is_known_of_a_collection_before_it_exists(raw: Zone, rods) -> None:
+    condition = 'collection.name = "v1" and collection.owner.name = "rods"'
+    activate(
+        raw,
+        HEAD
+        + f'rule "r" id r before collection create at raw when {condition} {{ refuse "as said" code NO }}\n',
+    )
+    raw.namespace.collections.create(rods, f"{HOME}/raw/v1/v2")
+    with pytest.raises(PolicyDenied, match="as said"):
+        raw.namespace.collections.create(rods, f"{HOME}/raw/v1/v1")
 
 
 @pytest.mark.parametrize(("outer", "inner", "inside"), [
@@ -110,7 +138,7 @@ def test_a_bundle_is_taken_over_without_checking_it_again(raw: Zone, rods, monke
     assert [policy.source.text for policy in taken.policies] == [REFUSE]
     assert [active.rule.id for active in taken.active.rules] == ["my.test/small"]
     with raw.database.write() as tx:
-        form = journal.checked_form(tx, generation).replace("nothing large", "nothing at all")
+        form = rows.checked_form(tx, generation).replace("nothing large", "nothing at all")
         tx.run("UPDATE policy_bundles SET checked = :form", {"form": form})
     again = bundles.ActiveBundle(raw.database, "tempZone").at(generation)
     assert [active.rule.title for active in again.active.rules] == ["nothing large"], (
@@ -119,7 +147,7 @@ def test_a_bundle_is_taken_over_without_checking_it_again(raw: Zone, rods, monke
     activate(raw, REFUSE)
     assert raw.policy.bundle.current.generation == generation
     with raw.database.read() as tx:
-        assert "nothing at all" not in journal.checked_form(tx, generation), "activating it again mends it"
+        assert "nothing at all" not in rows.checked_form(tx, generation), "activating it again mends it"
 
 
 def test_metadata_of_a_declared_type_takes_no_other_value(raw: Zone, rods) -> None:
@@ -344,7 +372,7 @@ def test_the_shipped_sweep_empties_old_trash_but_not_what_is_held(raw: Zone, rod
     (sweep,) = raw.policy.bundle.current.active.sweeps
     worker = JobWorker(raw.database, raw.policy, raw.host, raw.namespace)
     runner = SweepRunner(raw.database, "tempZone", raw.policy.timezone)
-    report = runner.run(sweep, worker.effects(rods, raw.policy.bundle.current))
+    report = runner.run(sweep, worker.effects(rods, raw.policy.bundle.current, sweep.id))
     assert (report.acted_on, report.failures) == ([f"{trash}/old"], [])
     with raw.database.read() as tx:
         assert tx.all("SELECT name FROM data_objects ORDER BY name") == [("fresh",), ("held",)]

@@ -141,7 +141,7 @@ def test_a_policy_of_stewards_acts_where_they_look_after(watched: Zone, tmp_path
     folder, file = str(watched.folder), tmp_path / "p.policy"
     file.write_text(POLICY)
     assert beamgrid.main(["policy", "push", folder, str(file), "--stewards", "guides"]) == 1
-    assert "this bundle was granted `/tempZone/home/rods/raw/v1/**`" in capsys.readouterr().err
+    assert "was granted `/tempZone/home/rods/raw/v1/**`" in capsys.readouterr().err
     assert beamgrid.main(["policy", "push", folder, str(file), "--stewards", "nobody"]) == 1
     assert "`nobody` is not among the `stewards` of the settings (guides)" in capsys.readouterr().err
     file.write_text(POLICY.replace("raw/{visit}/**", "raw/v1/**"))
