@@ -11,6 +11,8 @@ from typing import Any, Final
 from grid.catalog.database import Row, Transaction
 
 LEASE_S: Final = 300.0
+VANISHINGS: Final = 5
+"""How often more than its attempts a job is begun whose workers end in the middle of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,12 @@ class Job:
     not_before: float
     last_failure: str
     created_at: float
+    giving_up: int
+
+    @property
+    def ends_its_workers(self) -> bool:
+        """Whether so many workers ended in the middle of it that it is to blame."""
+        return self.attempts > self.max_attempts + VANISHINGS
 
 
 def insert(tx: Transaction, job: NewJob) -> int:
@@ -94,14 +102,15 @@ def insert(tx: Transaction, job: NewJob) -> int:
 
 _COLUMNS: Final = (
     "id, name, rule_id, body_id, key, bundle_generation, user_name, user_zone, captured, attempts, max_attempts,"
-    " backoff_s, backoff_max_s, deadline, lane, priority, state, not_before, last_failure, created_at"
+    " backoff_s, backoff_max_s, deadline, lane, priority, state, not_before, last_failure, created_at,"
+    " giving_up"
 )
 
 
 def _job(row: Row) -> Job:
     return Job(
         row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], json.loads(row[8]), row[9], row[10], row[11],
-        *row[12:20],
+        *row[12:21],
     )  # fmt: skip
 
 
@@ -206,12 +215,13 @@ def change_state(tx: Transaction, job_id: int, wanted: str) -> str | None:
         return None
     if wanted == "drop":
         tx.run("DELETE FROM jobs WHERE id = :id", {"id": job_id})
+        _forget_effects(tx, job_id)
         return "dropped"
     becomes = {"retry": "waiting", "pause": "paused", "cancel": "cancelled"}[wanted]
     tx.run(
         "UPDATE jobs SET state = :state, attempts = CASE WHEN :again = 1 THEN 0 ELSE attempts END,"
         " not_before = CASE WHEN :again = 1 THEN :now ELSE not_before END,"
-        " deadline = CASE WHEN :again = 1 THEN NULL ELSE deadline END, lease_id = NULL WHERE id = :id",
+        " deadline = CASE WHEN :again = 1 THEN NULL ELSE deadline END, lease_id = NULL, giving_up = 0 WHERE id = :id",
         {"state": becomes, "again": int(wanted == "retry"), "now": tx.now, "id": job_id},
     )
     return becomes
@@ -231,20 +241,33 @@ def modify(
     )
 
 
+def done_once(tx: Transaction, job_id: int, token: str) -> bool:
+    """Note what a job is about to do in this transaction; False when an earlier attempt did it."""
+    added = tx.run(
+        "INSERT INTO job_effects (job_id, token) VALUES (:id, :token) ON CONFLICT (job_id, token) DO NOTHING",
+        {"id": job_id, "token": token},
+    )
+    return added == 1
+
+
+def _forget_effects(tx: Transaction, job_id: int) -> None:
+    tx.run("DELETE FROM job_effects WHERE job_id = :id", {"id": job_id})
+
+
 def finish(tx: Transaction, job_id: int, lease_id: int) -> bool:
     """Mark done; False when the lease was lost to another worker."""
-    return (
-        tx.run(
-            "UPDATE jobs SET state = 'done', finished_at = :now, last_failure = ''"
-            " WHERE id = :id AND lease_id = :lease AND state = 'running'",
-            {"now": tx.now, "id": job_id, "lease": lease_id},
-        )
-        == 1
+    done = tx.run(
+        "UPDATE jobs SET state = 'done', finished_at = :now, last_failure = ''"
+        " WHERE id = :id AND lease_id = :lease AND state = 'running'",
+        {"now": tx.now, "id": job_id, "lease": lease_id},
     )
+    if done == 1:
+        _forget_effects(tx, job_id)
+    return done == 1
 
 
-def fail(tx: Transaction, job: Job, lease_id: int, reason: str, *, final: bool) -> bool:
-    """Put back with back-off, or give up; says whether it was given up.
+def put_back(tx: Transaction, job: Job, lease_id: int, reason: str, *, final: bool) -> bool:
+    """Let a job that failed wait for its next attempt; False, and `giving_up`, when there is none.
 
     The delay doubles from `backoff_s` to `backoff_max_s` with full jitter drawn from the job and the attempt, so
     that a run can be repeated.
@@ -255,18 +278,30 @@ def fail(tx: Transaction, job: Job, lease_id: int, reason: str, *, final: bool) 
     if job.deadline is not None and tx.now + delay > job.deadline:
         exhausted = True
     tx.run(
-        "UPDATE jobs SET state = :state, last_failure = :reason, not_before = :next, finished_at = :finished"
-        " WHERE id = :id AND lease_id = :lease",
+        "UPDATE jobs SET state = :state, last_failure = :reason, not_before = :next, giving_up = :given_up"
+        " WHERE id = :id AND lease_id = :lease AND state = 'running'",
         {
-            "state": "dead" if exhausted else "waiting",
+            "state": "running" if exhausted else "waiting",
             "reason": reason[:2000],
             "next": tx.now + delay,
-            "finished": tx.now if exhausted else None,
+            "given_up": int(exhausted),
             "id": job.id,
             "lease": lease_id,
         },
     )
-    return exhausted
+    return not exhausted
+
+
+def bury(tx: Transaction, job_id: int, lease_id: int) -> bool:
+    """Mark a job that is being given up as dead; False when the lease was lost to another worker."""
+    buried = tx.run(
+        "UPDATE jobs SET state = 'dead', finished_at = :now, giving_up = 0"
+        " WHERE id = :id AND lease_id = :lease AND state = 'running'",
+        {"now": tx.now, "id": job_id, "lease": lease_id},
+    )
+    if buried == 1:
+        _forget_effects(tx, job_id)
+    return buried == 1
 
 
 def dead_letter(

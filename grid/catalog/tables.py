@@ -345,6 +345,9 @@ jobs = Table(
     Column("created_at", Double, nullable=False),
     Column("finished_at", Double),
     Column("priority", Integer, nullable=False, server_default="5"),  # 1 to 9, 9 first
+    Column(
+        "giving_up", Integer, nullable=False, server_default="0"
+    ),  # its last attempt failed, for `last_failure`
     _text("lane"),  # work of one rule, or of one rule on one resource: one lane never starves another
     CheckConstraint("state IN ('waiting', 'running', 'done', 'dead', 'paused', 'cancelled')", name="state"),
 )
@@ -359,6 +362,14 @@ Index(
 Index("ix_jobs_state_not_before", jobs.c.state, jobs.c.not_before)
 Index("ix_jobs_lane", jobs.c.state, jobs.c.lane, jobs.c.priority, jobs.c.not_before)
 Index("ix_jobs_state_leased_until", jobs.c.state, jobs.c.leased_until)
+
+job_effects = Table(
+    "job_effects",  # what an attempt did that doing again would repeat; gone with the end of the job
+    metadata,
+    _id("job_id"),
+    _text("token", None),
+    PrimaryKeyConstraint("job_id", "token"),
+)
 
 decisions = Table(
     "decisions",

@@ -17,6 +17,7 @@ from grid.errors import (
     NotFound,
 )
 from grid.model import Access, Caller, DataObject, Replica, ReplicaStatus, Resource
+from grid.namespace import steps
 from grid.namespace.context import NamespaceContext
 from grid.namespace.creation import WriteRequest
 from grid.namespace.data_objects import DataObjects, object_facts
@@ -122,16 +123,22 @@ class Replicas:
         tap = DigestTap(scheme_of(source.checksum)) if source.checksum else None
         try:
             with storage_errors():
+                steps.reached("stage.before")
                 file = driver.stage(name)
+                steps.reached("stage.after")
                 buffer, offset = memoryview(bytearray(BUFFER_BYTES)), 0
                 while count := stored.read_into(buffer, offset):
                     if tap is not None:
                         tap.see(offset, buffer[:count])
+                    steps.reached("bytes.before")
                     file.write(buffer[:count], offset)
+                    steps.reached("bytes.after")
                     if tap is not None:
                         tap.settle()
                     offset += count
+                steps.reached("sync.before")
                 file.sync()
+                steps.reached("sync.after")
                 file.close()
             if tap is not None and tap.result(offset) != source.checksum:
                 raise ChecksumMismatch(

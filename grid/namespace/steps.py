@@ -28,6 +28,17 @@ STEPS: Final = (
 )
 """Every step, in the order of a put; later ones belong to moving files to match the catalog."""
 
+JOB_STEPS: Final = (
+    "job.claimed",
+    "job.effect.before",
+    "job.effect.after",
+    "job.finish.before",
+    "job.finish.after",
+    "job.give_up.before",
+    "job.give_up.after",
+)
+"""Every step of scheduled work of its own; what its effects do passes the steps above."""
+
 _armed, _, _count = os.environ.get("BEAMGRID_KILL_AT", "").partition(":")
 _remaining = int(_count or "1")
 _gate = os.environ.get("BEAMGRID_KILL_GATE", "")

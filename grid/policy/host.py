@@ -1,7 +1,7 @@
 """What rules run with: facts from the catalog, effects through the operations.
 
 Guards and `before` rules get `CatalogFacts`, which notes what it said. `after` rules get `AfterEffects`, inside the
-operation's transaction; jobs, signals and sweeps get `JobEffects`, which uses the operations like any other caller.
+operation's transaction; jobs, signals and sweeps get those of `job_effects.py`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,8 +12,6 @@ from grid.catalog import avus, journal
 from grid.catalog.database import Database, Transaction
 from grid.errors import GridError, PolicyDenied
 from grid.model import Avu, Caller
-from grid.namespace import MetadataOperation, Namespace
-from grid.namespace import Subject as MetadataSubject
 from grid.namespace.ports import ReliedFact
 from grid.policy import attributes, finding
 from grid.policy.lookups import ANSWERS
@@ -112,14 +110,14 @@ class DecisionFacts(CatalogFacts):
 
     def emit(self, name: str, carried: Mapping[str, Any]) -> None:
         with self._database.write(durable=False) as tx:
-            _record(tx, name, carried, self._actor)
+            record_signal(tx, name, carried, self._actor)
 
     def note(self, text: str) -> None:
         with self._database.write(durable=False) as tx:
             journal.record_event(tx, "rule note", 0, "", self._actor, {"text": text})
 
 
-def _record(tx: Transaction, name: str, carried: Mapping[str, Any], actor: str) -> None:
+def record_signal(tx: Transaction, name: str, carried: Mapping[str, Any], actor: str) -> None:
     details = {key: as_text(value) for key, value in carried.items()}
     journal.record_event(tx, f"rule emit {name}", 0, details.get("subject", ""), actor, details)
 
@@ -192,86 +190,10 @@ class AfterEffects(CatalogFacts):
         self._schedule(self._tx, job)
 
     def emit(self, name: str, carried: Mapping[str, Any]) -> None:
-        _record(self._tx, name, carried, self._caller.user.full_name)
+        record_signal(self._tx, name, carried, self._caller.user.full_name)
 
     def note(self, text: str) -> None:
         journal.record_event(self._tx, "rule note", 0, "", self._caller.user.full_name, {"text": text})
-
-
-class JobEffects(CatalogFacts):
-    """What a scheduled body, a signal's rule or a sweep may do: operations, with the rights of the policy."""
-
-    def __init__(
-        self, namespace: Namespace, caller: Caller, runner: MicroserviceRunner, schedule: Schedule, signal: Signal,
-        types: Mapping[tuple[str, str], str],
-    ) -> None:  # fmt: skip
-        super().__init__(namespace.context.database.read)
-        self._namespace = namespace
-        self._caller = caller
-        self._runner = runner
-        self._schedule = schedule
-        self._signal = signal
-        self._types = types
-
-    def _subject(self, entity: Entity) -> MetadataSubject:
-        if entity.kind in ("Object", "Collection"):
-            with self._namespace.context.database.read() as tx:
-                path = attributes.path_of(tx, entity)
-            if not path:
-                raise RuleFailed("FAILED", f"`{entity.name}` is not there any more", "effect", "final")
-            return MetadataSubject(entity.kind.lower(), path)
-        return MetadataSubject({"Group": "user"}.get(entity.kind, entity.kind.lower()), entity.name)
-
-    def set_metadata(self, entity: Entity, attribute: str, value: str, unit: str) -> None:
-        check_type(self._types, entity.kind, attribute, value)
-        if not value:
-            self.remove_metadata(entity, attribute)
-            return
-        self._apply(self._subject(entity), [MetadataOperation("set", Avu(attribute, value, unit))])
-
-    def remove_metadata(self, entity: Entity, attribute: str) -> None:
-        subject = self._subject(entity)
-        held = self._namespace.metadata.of(self._caller, subject)
-        operations = [MetadataOperation("remove", avu) for avu in held if avu.attribute == attribute]
-        if operations:
-            self._apply(subject, operations)
-
-    def _apply(self, subject: MetadataSubject, operations: list[MetadataOperation]) -> None:
-        try:
-            self._namespace.metadata.apply(self._caller, subject, operations)
-        except GridError as error:
-            raise failure_of(error) from error
-
-    def set_attribute(self, entity: Entity, name: str, value: Any) -> None:
-        if name == "visibility":
-            self.set_metadata(entity, "visibility", as_text(value), "")
-            return
-        subject = self._subject(entity)
-        try:
-            self._namespace.administration.change_owner(self._caller, subject.name, as_text(value))
-        except GridError as error:
-            raise failure_of(error) from error
-
-    def call(self, name: str, arguments: Mapping[str, Any], token: str) -> Any:
-        if name in ANSWERS:
-            return self.look_up(name, arguments)
-        try:
-            return self._runner.run(self._caller, name, arguments)
-        except GridError as error:
-            raise failure_of(error) from error
-
-    def schedule(self, job: JobRequest) -> None:
-        with self._namespace.context.database.write() as tx:
-            self._schedule(tx, job)
-
-    def emit(self, name: str, carried: Mapping[str, Any]) -> None:
-        with self._namespace.context.database.write() as tx:
-            _record(tx, name, carried, self._caller.user.full_name)
-        self._signal(name, carried)
-
-    def note(self, text: str) -> None:
-        with self._namespace.context.database.write(durable=False) as tx:
-            journal.record_event(tx, "rule note", 0, "", self._caller.user.full_name, {"text": text})
 
 
 def check_type(types: Mapping[tuple[str, str], str], kind: str, attribute: str, value: str) -> None:

@@ -14,15 +14,17 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from grid.catalog import jobs, periodic
-from grid.catalog.database import Database
+from grid.catalog.database import Database, Transaction
 from grid.catalog.jobs import Job
 from grid.errors import CatalogBusy, CatalogUnavailable, GridError, NotFound, RuleBroken
 from grid.model import Caller
 from grid.namespace import Event, Namespace
+from grid.namespace.steps import reached
 from grid.policy import attributes
 from grid.policy.bundles import CheckedBundle
 from grid.policy.engine import PolicyEngine, rule_caller
-from grid.policy.host import JobEffects, failure_of
+from grid.policy.host import failure_of
+from grid.policy.job_effects import JobEffects, Once
 from grid.policy.keeping import Keeper
 from grid.policy.services import MicroserviceHost
 from grid.policy.sweeps import SweepRunner
@@ -122,32 +124,49 @@ class JobWorker:
         return True
 
     def _work(self, job: Job, lease_id: int) -> None:
-        failure: RuleFailed | None = None
+        reached("job.claimed")
+        if not job.giving_up:
+            failure = self._failure(job)
+            if failure is None:
+                reached("job.finish.before")
+                with self._database.write() as tx:
+                    if jobs.finish(tx, job.id, lease_id):
+                        self._tell(tx, "done", job)
+                reached("job.finish.after")
+                return
+            final = failure.kind != "retryable" and failure.kind != "refused"
+            with self._database.write() as tx:
+                waits = jobs.put_back(tx, job, lease_id, f"{failure.code}: {failure}", final=final)
+            _log.warning("job %d (%s) failed%s: %s", job.id, job.name, "" if waits else ", given up", failure)
+            if waits:
+                return
+        reached("job.give_up.before")
+        self._give_up(job)
+        reached("job.give_up.after")
+        with self._database.write() as tx:
+            if jobs.bury(tx, job.id, lease_id):
+                self._tell(tx, "dead", job)
+
+    def _failure(self, job: Job) -> RuleFailed | None:
+        """Run the body; how it failed, if it did."""
+        if job.ends_its_workers:
+            return RuleFailed(
+                "WORKER_ENDED", f"{job.attempts - 1} workers ended in the middle of it", job.rule_id, "final"
+            )
         try:
             self._run_body(job)
         except RuleFailed as error:
-            failure = error
+            return error
         except (CatalogBusy, CatalogUnavailable):
             raise
         except GridError as error:
-            failure = failure_of(error)
-        if failure is None:
-            with self._database.write() as tx:
-                jobs.finish(tx, job.id, lease_id)
-            self._tell("done", job)
-            return
-        final = failure.kind != "retryable" and failure.kind != "refused"
-        with self._database.write() as tx:
-            given_up = jobs.fail(tx, job, lease_id, f"{failure.code}: {failure}", final=final)
-        _log.warning("job %d (%s) failed%s: %s", job.id, job.name, ", given up" if given_up else "", failure)
-        if given_up:
-            self._tell("dead", job)
-            self._give_up(job)
+            return failure_of(error)
+        return None
 
-    def _tell(self, verb: str, job: Job) -> None:
+    def _tell(self, tx: Transaction, verb: str, job: Job) -> None:
         """Let the rules on the end of scheduled work see it."""
         facts = {"job": {"id": job.id, "name": job.name, "attempts": job.attempts}}
-        self._policy.witness(Event("job", verb, self.service_caller(f"job {job.id}"), "", job.id, facts))
+        self._policy.after(tx, Event("job", verb, self.service_caller(f"job {job.id}"), "", job.id, facts))
 
     def _run_body(self, job: Job) -> None:
         bundle, scheduled = self._scheduled(job)
@@ -206,23 +225,35 @@ class JobWorker:
             caller = users.caller(job.user_name, job.user_zone, request_id=f"job {job.id}")
         except NotFound as error:
             raise RuleBroken(f"the user of the job was removed: {error}") from error
-        return self.effects(caller, bundle, job.rule_id)
+        return self.effects(caller, bundle, job.rule_id, Once(job.id))
 
-    def effects(self, caller: Caller, bundle: CheckedBundle, rule_id: str) -> JobEffects:
-        """What the body of a rule may do for a caller, with the rights that its policy was granted."""
+    def effects(
+        self, caller: Caller, bundle: CheckedBundle, rule_id: str, once: Once | None = None
+    ) -> JobEffects:
+        """What the body of a rule may do for a caller, with the rights that its policy was granted.
+
+        Args:
+            caller: on whose behalf.
+            bundle: the policy.
+            rule_id: the rule, promise or sweep.
+            once: what earlier attempts of the same job did; None where nothing is attempted again.
+        """
+        once = once or Once()
 
         def schedule(tx: Any, request: JobRequest) -> None:
             self._policy.schedule(tx, request, bundle.generation, caller)
 
         def on_signal(name: str, carried: Any) -> None:
-            self.signal(name, carried, caller, bundle)
+            self.signal(name, carried, caller, bundle, once)
 
         acting = replace(rule_caller(caller, bundle, rule_id), request_id=caller.request_id)
-        return JobEffects(self._namespace, acting, self._host, schedule, on_signal, bundle.active.metadata)
+        return JobEffects(
+            self._namespace, acting, self._host, schedule, on_signal, bundle.active.metadata, once
+        )
 
     # -- signals ---------------------------------------------------------------------------------------------
 
-    def signal(self, name: str, carried: Any, caller: Caller, bundle: CheckedBundle) -> None:
+    def signal(self, name: str, carried: Any, caller: Caller, bundle: CheckedBundle, once: Once) -> None:
         """Run the rules on a signal."""
         for active in bundle.active.signals.get(name, ()):
             entities = {
@@ -231,7 +262,7 @@ class JobWorker:
             }  # fmt: skip
             frame = Frame(
                 active.rule.id, frame_slots(active.rule.body, entities), {}, datetime.now(UTC),
-                self.effects(caller, bundle, active.rule.id), self._policy.timezone,
+                self.effects(caller, bundle, active.rule.id, once), self._policy.timezone,
                 token=f"signal {caller.request_id}", steps=JOB_STEPS,
             )  # fmt: skip
             if active.compiled.guards(frame):

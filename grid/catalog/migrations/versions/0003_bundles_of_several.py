@@ -1,4 +1,4 @@
-"""Bundles whose files belong to several, each with its grants; their test reports; decisions found by path.
+"""Bundles of several owners' files, with grants and test reports; decisions found by path; effects of jobs done once.
 
 Revision ID: 0003
 Revises: 0002
@@ -17,6 +17,7 @@ depends_on = None
 
 
 Bytewise = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+EntityId = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
@@ -41,3 +42,10 @@ def upgrade() -> None:
     with op.batch_alter_table("policy_bundles") as table:
         table.drop_column("granted")
     op.create_index("ix_decisions_subject", "decisions", ["subject", "id"])
+    op.add_column("jobs", sa.Column("giving_up", sa.Integer(), server_default="0", nullable=False))
+    op.create_table(
+        "job_effects",
+        sa.Column("job_id", EntityId, nullable=False),
+        sa.Column("token", Bytewise, nullable=False),
+        sa.PrimaryKeyConstraint("job_id", "token", name=op.f("pk_job_effects")),
+    )
