@@ -55,7 +55,7 @@ _CLASSES: Final[dict[int, type[ResourceError]]] = {
 
 
 @contextmanager
-def _translated(what: str) -> Iterator[None]:
+def translated(what: str) -> Iterator[None]:
     """Turn an OSError into the class that says what the caller can do about it."""
     try:
         yield
@@ -86,7 +86,7 @@ class DiskFile:
         return done
 
     def read_into(self, buffer: bytearray | memoryview, offset: int) -> int:
-        with _translated(f"reading `{self._name}`"):
+        with translated(f"reading `{self._name}`"):
             view = memoryview(buffer)
             done = 0
             while done < len(view):
@@ -97,15 +97,15 @@ class DiskFile:
             return done
 
     def size(self) -> int:
-        with _translated(f"looking at `{self._name}`"):
+        with translated(f"looking at `{self._name}`"):
             return os.fstat(self._descriptor).st_size
 
     def truncate(self, size_bytes: int) -> None:
-        with _translated(f"truncating `{self._name}`"):
+        with translated(f"truncating `{self._name}`"):
             os.ftruncate(self._descriptor, size_bytes)
 
     def sync(self) -> None:
-        with _translated(f"syncing `{self._name}`"):
+        with translated(f"syncing `{self._name}`"):
             os.fsync(self._descriptor)
             if self._folder_descriptor is not None:
                 os.fsync(self._folder_descriptor)
@@ -143,7 +143,7 @@ class DiskDriver:
             PlaceTaken: the folder is the vault of another resource.
         """
         own = Path(vault) / RESERVED
-        with _translated(f"making the vault `{vault}`"):
+        with translated(f"making the vault `{vault}`"):
             (own / "staging").mkdir(parents=True, exist_ok=True)
             marker = own / "resource-id"
             if marker.exists():
@@ -162,7 +162,7 @@ class DiskDriver:
             Offline: this is not the vault it should be.
         """
         self.check()
-        with _translated(f"retiring the vault `{self._vault}`"):
+        with translated(f"retiring the vault `{self._vault}`"):
             for name in os.listdir(self._staging):
                 os.unlink(name, dir_fd=self._staging)
             os.unlink(f"{RESERVED}/resource-id", dir_fd=self._root)
@@ -218,7 +218,7 @@ class DiskDriver:
             raise Offline(f"the vault `{self._vault}` is marked for resource {found}, not {self._marker}")
 
     def free_bytes(self) -> int | None:
-        with _translated(f"asking for the room in `{self._vault}`"):
+        with translated(f"asking for the room in `{self._vault}`"):
             facts = os.fstatvfs(self._open_root())
             return facts.f_bavail * facts.f_frsize
 
@@ -256,7 +256,7 @@ class DiskDriver:
 
     def stage(self, name: str) -> DiskFile:
         name = self._staged_name(name)
-        with _translated(f"staging `{name}` in `{self._vault}`"):
+        with translated(f"staging `{name}` in `{self._vault}`"):
             descriptor = os.open(
                 name, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FILE, 0o640, dir_fd=self._staging
             )
@@ -264,20 +264,23 @@ class DiskDriver:
 
     def open_staged(self, name: str) -> DiskFile:
         name = self._staged_name(name)
-        with _translated(f"opening staged `{name}` in `{self._vault}`"):
+        with translated(f"opening staged `{name}` in `{self._vault}`"):
             return DiskFile(os.open(name, os.O_RDWR | _FILE, dir_fd=self._staging), name, self._staging)
 
     def open_staged_for_reading(self, name: str) -> DiskFile:
         name = self._staged_name(name)
-        with _translated(f"opening staged `{name}` in `{self._vault}`"):
+        with translated(f"opening staged `{name}` in `{self._vault}`"):
             return DiskFile(os.open(name, os.O_RDONLY | _FILE, dir_fd=self._staging), name)
 
     def stage_copy(self, source: VaultPath | str, name: str) -> DiskFile:
         original = self.open_staged_for_reading(source) if isinstance(source, str) else self.open(source)
+        return self._stage_copy_of(original, name)
+
+    def _stage_copy_of(self, original: DiskFile, name: str) -> DiskFile:
         try:
             copy = self.stage(name)
             try:
-                with _translated(f"copying to staged `{name}` in `{self._vault}`"):
+                with translated(f"copying to staged `{name}` in `{self._vault}`"):
                     _copy(original._descriptor, copy._descriptor)
             except BaseException:
                 copy.close()
@@ -290,7 +293,7 @@ class DiskDriver:
     def place(self, name: str, place: VaultPath) -> None:
         name = self._staged_name(name)
         with (
-            _translated(f"placing `{place.text}` in `{self._vault}`"),
+            translated(f"placing `{place.text}` in `{self._vault}`"),
             self._folder(place.components[:-1], make=True) as folder,
         ):
             try:
@@ -301,7 +304,7 @@ class DiskDriver:
                     raise
 
     def sync_places(self, places: list[VaultPath]) -> None:
-        with _translated(f"syncing folders of `{self._vault}`"):
+        with translated(f"syncing folders of `{self._vault}`"):
             for components in {place.components[:-1] for place in places}:
                 try:
                     with self._folder(components, make=False) as folder:
@@ -311,14 +314,14 @@ class DiskDriver:
 
     def open(self, place: VaultPath) -> DiskFile:
         with (
-            _translated(f"opening `{place.text}` in `{self._vault}`"),
+            translated(f"opening `{place.text}` in `{self._vault}`"),
             self._folder(place.components[:-1], make=False) as folder,
         ):
             return DiskFile(os.open(place.components[-1], os.O_RDONLY | _FILE, dir_fd=folder), place.text)
 
     def stat(self, place: VaultPath) -> Stat:
         with (
-            _translated(f"looking at `{place.text}` in `{self._vault}`"),
+            translated(f"looking at `{place.text}` in `{self._vault}`"),
             self._folder(place.components[:-1], make=False) as folder,
         ):
             facts = os.stat(place.components[-1], dir_fd=folder, follow_symlinks=False)
@@ -328,7 +331,7 @@ class DiskDriver:
 
     def move(self, source: VaultPath, target: VaultPath) -> None:
         with (
-            _translated(f"moving `{source.text}` to `{target.text}` in `{self._vault}`"),
+            translated(f"moving `{source.text}` to `{target.text}` in `{self._vault}`"),
             self._folder(target.components[:-1], make=True) as target_folder,
         ):
             try:
@@ -351,7 +354,7 @@ class DiskDriver:
     def unlink(self, place: VaultPath) -> None:
         try:
             with (
-                _translated(f"removing `{place.text}` from `{self._vault}`"),
+                translated(f"removing `{place.text}` from `{self._vault}`"),
                 self._folder(place.components[:-1], make=False) as folder,
             ):
                 os.unlink(place.components[-1], dir_fd=folder)
@@ -361,7 +364,7 @@ class DiskDriver:
     def unlink_staged(self, name: str) -> None:
         name = self._staged_name(name)
         try:
-            with _translated(f"removing staged `{name}` from `{self._vault}`"):
+            with translated(f"removing staged `{name}` from `{self._vault}`"):
                 os.unlink(name, dir_fd=self._staging)
         except FileMissing:
             return
@@ -369,7 +372,7 @@ class DiskDriver:
     def remove_folder(self, place: VaultPath) -> None:
         try:
             with (
-                _translated(f"removing folder `{place.text}` from `{self._vault}`"),
+                translated(f"removing folder `{place.text}` from `{self._vault}`"),
                 self._folder(place.components[:-1], make=False) as folder,
             ):
                 os.rmdir(place.components[-1], dir_fd=folder)
@@ -379,7 +382,7 @@ class DiskDriver:
     def staged_names(self) -> list[tuple[str, float]]:
         self._open_root()
         with (
-            _translated(f"listing the staging area of `{self._vault}`"),
+            translated(f"listing the staging area of `{self._vault}`"),
             os.scandir(self._staging) as entries,
         ):
             return [(entry.name, entry.stat(follow_symlinks=False).st_mtime) for entry in entries]
@@ -421,7 +424,7 @@ class RegisteredFiles:
         Raises:
             FileMissing, Denied: as the file system says.
         """
-        with _translated(f"opening registered `{path}`"):
+        with translated(f"opening registered `{path}`"):
             return DiskFile(os.open(path, os.O_RDONLY | os.O_CLOEXEC), path)
 
     @staticmethod
@@ -432,7 +435,7 @@ class RegisteredFiles:
             FileMissing: there is none.
             PlaceTaken: it is not a plain file.
         """
-        with _translated(f"looking at registered `{path}`"):
+        with translated(f"looking at registered `{path}`"):
             facts = os.stat(path)
             if not stat_module.S_ISREG(facts.st_mode):
                 raise PlaceTaken(f"`{path}` is not a file")

@@ -44,7 +44,7 @@ from rules import (
 from rules.declarations import Declarations, in_scope
 from rules.locations import Pattern
 
-REFRESH_S: Final = 0.1
+REFRESH_S = 0.1
 BASE: Final = "facility_base.policy"
 _NOTHING: Final = ActivePolicies(())
 

@@ -1,0 +1,519 @@
+"""The library at work: drives that mount, locate, read and write, one after another in the library's own time.
+
+One process at a time steps it. What a step finds over is carried out (bytes move at the end of the phase that stands
+for them), and idle drives get their next work. A crash loses nothing: requests that were under way are queued again, a
+container without an index never was, and files stay on disk until they were written and read again.
+"""
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Protocol
+
+from resources.errors import OutOfSpace, ResourceError
+from resources.tape.media import BadBlock, Entry, Media, Source
+from resources.tape.physics import Clock, DriveModel
+from resources.tape.scheduler import Wanted, next_cartridge, ordered, split_wave
+from resources.tape.state import ACTIVE, Cartridge, Landed, Moment, TapeState
+
+NO_ROOM: Final = "no room on the library's disk: everything on it is pinned"
+
+
+class Shelf(Protocol):
+    """The library's disk: what waits to be written, and what came back."""
+
+    def open_landed(self, landed: Landed) -> Source:
+        """The bytes of a file that waits to be written.
+
+        Raises:
+            FileMissing: it was removed meanwhile.
+        """
+
+    def swap(self, landed: Landed, entry: Entry) -> bool:
+        """Leave a stub in place of a file that is on a cartridge now; False when another file is there."""
+
+    def receive(self, entry: Entry, blocks: Iterator[memoryview]) -> None:
+        """Keep a recalled file.
+
+        Raises:
+            OutOfSpace: no room, though everything that may go is gone.
+            BadBlock: the bytes are not those that were written.
+        """
+
+    def make_room(self, size: int, pinned: Sequence[str]) -> bool:
+        """Let recalled files go, the least lately used first, until there is room; says whether there is."""
+
+    def removed(self, forget: Callable[[list[str]], None]) -> None:
+        """Tell of the files that were removed from the disk's tree; told again until `forget` returned."""
+
+    def holds(self, file_id: str) -> bool:
+        """Whether a recalled file is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a library works.
+
+    Attributes:
+        drives: how many.
+        patience: mounts of other cartridges that a request bears.
+        batch_bytes: so much waiting is worth a mount for writing.
+        batch_age_s: a file waits no longer than this for the others.
+        container_bytes: where a container ends.
+        wave_s: a longer wave lets users with few requests come first.
+    """
+
+    drives: int = 2
+    patience: int = 20
+    batch_bytes: int = 10_000_000_000
+    batch_age_s: float = 600.0
+    container_bytes: int = 10_000_000_000
+    wave_s: float = 600.0
+
+
+@dataclass(slots=True)
+class Phase:
+    """Something a drive is doing until a moment, and what is true then."""
+
+    what: str
+    until: float
+    then: Callable[[], None] | None = None
+    request: int = 0
+    announced: bool | None = None  # False: say that the request is being looked for
+
+
+@dataclass(slots=True)
+class Drive:
+    """A drive: what is in it, where its head is, what it does next."""
+
+    name: str
+    cartridge: str = ""
+    at: int = 0
+    phases: deque[Phase] = field(default_factory=deque)
+    fault: str = ""
+    serving: tuple[int, ...] = ()
+    writing: set[str] = field(default_factory=set)
+    busy_s: float = 0.0
+
+    @property
+    def is_idle(self) -> bool:
+        return not self.phases and not self.fault
+
+    def view(self) -> dict[str, object]:
+        """For people to look at."""
+        doing = self.fault or (self.phases[0].what if self.phases else "idle")
+        return {
+            "drive": self.name, "cartridge": self.cartridge, "position": self.at, "doing": doing,
+            "until": self.phases[0].until if self.phases else 0.0, "left": len(self.phases),
+        }  # fmt: skip
+
+
+class Library:
+    """Steps the drives and the robot of one library."""
+
+    def __init__(
+        self,
+        model: DriveModel,
+        media: Media,
+        state: TapeState,
+        shelf: Shelf,
+        clock: Clock,
+        settings: Settings,
+    ) -> None:
+        self._model = model
+        self._media = media
+        self._state = state
+        self._shelf = shelf
+        self._clock = clock
+        self._settings = settings
+        self.drives = [Drive(f"drive{number}") for number in range(1, settings.drives + 1)]
+        self._robot_free_at = 0.0
+        self._writing: set[str] = set()
+        self.robot_fault = ""
+
+    def recover(self) -> None:
+        """What a starting process does: whatever was under way begins anew."""
+        under_way = [r.id for r in self._state.requests(ACTIVE[1:], limit=1 << 30)]
+        self._state.progress(
+            under_way, "queued", reason="the library was started again", now=self._clock.now()
+        )
+        for known in self._state.cartridges():
+            if known.label in self._media.labels():
+                used = self._media.used(known.label)
+                if used != known.used_bytes:
+                    self._state.save_cartridge(replace(known, used_bytes=used))
+
+    def step(self) -> float:
+        """Carry out what is due and give idle drives work.
+
+        Returns:
+            When something is due next, infinity when nothing is under way.
+        """
+        now = self._clock.now()
+        for drive in self.drives:
+            while drive.phases and drive.phases[0].until <= now and not drive.fault:
+                phase = drive.phases.popleft()
+                if phase.then is not None:
+                    phase.then()
+                if not drive.phases:
+                    drive.serving = ()
+        self._shelf.removed(self._state.forget)
+        for drive in self.drives:
+            if drive.is_idle:
+                self._give_work(drive, now)
+            if drive.phases and drive.phases[0].announced is False:
+                drive.phases[0].announced = True
+                self._state.progress([drive.phases[0].request], "positioning", now=now)
+        self._state.show(
+            Moment(
+                now,
+                self._state.mounts(),
+                tuple(drive.view() for drive in self.drives),
+                self.robot_fault or "ready",
+            )
+        )
+        return min((d.phases[0].until for d in self.drives if d.phases and not d.fault), default=math.inf)
+
+    def fail_drive(self, name: str, fault: str) -> None:
+        """A drive is stuck, or with an empty fault mended: what it did is queued again, its cartridge is taken out."""
+        now = self._clock.now()
+        for drive in self.drives:
+            if drive.name == name:
+                drive.fault = fault
+                if fault:
+                    self._writing -= drive.writing
+                    drive.phases.clear()
+                    self._state.progress(drive.serving, "queued", reason=f"{name}: {fault}", now=now)
+                    drive.cartridge, drive.at, drive.serving = "", 0, ()
+
+    # -- what is next ----------------------------------------------------------------------------------------
+
+    def _give_work(self, drive: Drive, now: float) -> None:
+        write_due = self._write_due(now)
+        if write_due == "overdue" and self._write(drive, now):
+            return
+        if self._recall(drive, now):
+            return
+        if write_due:
+            self._write(drive, now)
+
+    def _reachable(self, drive: Drive) -> dict[str, Cartridge]:
+        """The cartridges that a drive could have: not in another drive, and with a robot that moves."""
+        elsewhere = {other.cartridge for other in self.drives if other is not drive}
+        known = {c.label: c for c in self._state.cartridges() if c.label not in elsewhere}
+        if self.robot_fault:
+            return {label: c for label, c in known.items() if label == drive.cartridge}
+        return known
+
+    def _recall(self, drive: Drive, now: float) -> bool:
+        reachable = self._reachable(drive)
+        waiting = self._state.waiting()
+        for one in waiting:
+            known = reachable.get(one.cartridge)
+            if known is not None and not known.is_readable:
+                lost = [w.id for w in self._state.wave(one.cartridge)]
+                self._state.progress(
+                    lost, "failed", reason=f"the cartridge `{one.cartridge}` is lost", now=now
+                )
+        able = [w for w in waiting if w.cartridge in reachable and reachable[w.cartridge].is_readable]
+        chosen = next_cartridge(
+            able,
+            mounts=self._state.mounts(),
+            patience=self._settings.patience,
+            served=self._state.served(),
+            now=now,
+        )
+        if chosen is None:
+            return False
+        wave = self._state.wave(chosen.cartridge)
+        if not self._shelf.make_room(min(one.size for one in wave), list(self._state.pinned(now))):
+            self._state.progress([one.id for one in wave], "queued", reason=NO_ROOM, now=now)
+            return False
+        self._state.progress([one.id for one in wave], "mounting", now=now)
+        begin = self._mount(drive, chosen.cartridge, now)
+        first, rest = split_wave(self._model, wave, longest_s=self._settings.wave_s)
+        order = ordered(self._model, first, drive.at)
+        end = order[-1].start + order[-1].size if order else drive.at
+        order += ordered(self._model, rest, end)
+        ids = tuple(one.id for one in order)
+        drive.serving = ids
+        self._plan_reads(drive, order, begin, reachable[chosen.cartridge])
+        return True
+
+    def _plan_reads(self, drive: Drive, order: Sequence[Wanted], begin: float, cartridge: Cartridge) -> None:
+        at, time = drive.at, begin
+        for one in order:
+            time += self._model.locate_s(at, one.start)
+
+            def positioned(one: Wanted = one) -> None:
+                drive.at = one.start
+                self._state.progress([one.id], "reading", now=self._clock.now())
+
+            drive.phases.append(
+                Phase(f"locating {one.start} on {one.cartridge}", time, positioned, one.id, False)
+            )
+            time += self._model.stream_s(one.size)
+
+            def read(one: Wanted = one, due: float = time) -> None:
+                drive.at = one.start + one.size
+                self._deliver(one, cartridge.bad_blocks, due)
+
+            drive.phases.append(Phase(f"reading request {one.id} from {one.cartridge}", time, read, one.id))
+            at = one.start + one.size
+        drive.busy_s += time - begin
+
+    def _deliver(self, one: Wanted, bad_blocks: tuple[int, ...], now: float) -> None:
+        known = self._state.request(one.id)
+        if known is None or known.state not in ACTIVE:
+            return  # cancelled meanwhile
+        entry = self._state.entry(known.file_id)
+        if entry is None or entry.cartridge != one.cartridge:
+            self._state.progress([one.id], "failed", reason="the file was removed", now=now)
+            return
+        if not self._shelf.holds(entry.file_id):
+            if not self._shelf.make_room(entry.size, list(self._state.pinned(now))):
+                self._state.progress(
+                    [one.id], "queued", reason="no room on the library's disk: all is pinned", now=now
+                )
+                return
+            try:
+                self._shelf.receive(entry, self._media.read(entry, bad_blocks))
+            except BadBlock as error:
+                self._state.damaged([entry.file_id], str(error))
+                self._state.progress([one.id], "failed", reason=str(error), now=now)
+                return
+            except ResourceError as error:
+                self._state.progress([one.id], "failed", reason=str(error), now=now)
+                return
+        self._state.progress([one.id], "done", now=now)
+
+    # -- mounting --------------------------------------------------------------------------------------------
+
+    def _mount(self, drive: Drive, label: str, now: float) -> float:
+        """Plan to have a cartridge in a drive; returns when it is ready."""
+        if drive.cartridge == label:
+            return now
+        time = now
+        if drive.cartridge:
+            time += self._model.dismount_s(drive.at)
+            drive.phases.append(Phase(f"unloading {drive.cartridge}", time))
+        begins = max(time, self._robot_free_at)
+        self._robot_free_at = begins + self._model.exchange
+        ready = begins + self._model.mount_s()
+        drive.phases.append(Phase(f"mounting {label}", ready))
+        drive.busy_s += ready - now
+        drive.cartridge, drive.at = label, 0
+        self._state.mounted(label)
+        return ready
+
+    # -- writing ---------------------------------------------------------------------------------------------
+
+    def _write_due(self, now: float) -> str:
+        """`due` when enough waits to be written, `overdue` when it has waited too long."""
+        landed = self._landed(10_000)
+        if not landed:
+            return ""
+        age = now - min(one.since for one in landed)
+        if age > 2 * self._settings.batch_age_s:
+            return "overdue"
+        enough = sum(one.size for one in landed) >= self._settings.batch_bytes
+        return "due" if enough or age >= self._settings.batch_age_s else ""
+
+    def _write(self, drive: Drive, now: float) -> bool:
+        batch = self._batch()
+        reachable = [c for c in self._reachable(drive).values() if c.is_writable]
+        size = sum(one.size for one in batch)
+        roomy = [c for c in reachable if c.capacity_bytes - c.used_bytes >= size]
+        if not roomy and reachable:  # the last bytes of a cartridge take what fits
+            largest = max(reachable, key=lambda c: c.capacity_bytes - c.used_bytes)
+            batch = _fitting(batch, largest.capacity_bytes - largest.used_bytes)
+            if not batch and largest.used_bytes:
+                self._state.save_cartridge(replace(largest, condition="full"))
+            roomy = [largest]
+        if not roomy or not batch:
+            return False
+        chosen = max(
+            roomy, key=lambda c: (c.label == drive.cartridge, c.used_bytes)
+        )  # the first of equal ones
+        begin = self._mount(drive, chosen.label, now)
+        self._plan_write(drive, chosen, batch, begin)
+        return True
+
+    def _landed(self, limit: int) -> list[Landed]:
+        """What waits to be written and is not under way to a cartridge."""
+        return [one for one in self._state.landed(limit) if one.file_id not in self._writing]
+
+    def _batch(self) -> list[Landed]:
+        """Files for one container, neighbours in the tree together."""
+        found: list[Landed] = []
+        size = 0
+        for one in self._landed(100_000):
+            if found and size + one.size > self._settings.container_bytes:
+                break
+            found.append(one)
+            size += one.size
+        return sorted(found, key=lambda one: one.name)
+
+    def _plan_write(self, drive: Drive, cartridge: Cartridge, batch: Sequence[Landed], begin: float) -> None:
+        model, size = self._model, sum(one.size for one in batch)
+        ids = {one.file_id for one in batch}
+        drive.writing = ids
+        self._writing |= ids
+        end = cartridge.used_bytes + size
+        entries: list[Entry] = []
+        time = begin + model.locate_s(drive.at, cartridge.used_bytes)
+        drive.phases.append(Phase(f"locating the end of {cartridge.label}", time))
+        time += model.stream_s(size) + model.file_mark
+
+        def write() -> None:
+            drive.at = end
+            entries.extend(self._written(drive, cartridge, batch))
+
+        drive.phases.append(Phase(f"writing {len(batch)} files to {cartridge.label}", time, write))
+        time += model.locate_s(end, cartridge.used_bytes) + model.stream_s(size)
+
+        def verify(due: float = time) -> None:
+            self._verified(cartridge.label, entries, due)
+            self._writing -= ids
+
+        drive.phases.append(Phase(f"verifying {len(batch)} files on {cartridge.label}", time, verify))
+        drive.busy_s += time - begin
+
+    def _written(self, drive: Drive, cartridge: Cartridge, batch: Sequence[Landed]) -> list[Entry]:
+        there: list[tuple[str, str, Source, int]] = []
+        for one in batch:
+            try:
+                there.append((one.file_id, one.name, self._shelf.open_landed(one), one.size))
+            except ResourceError:
+                continue  # removed, or replaced, while the drive got ready
+        try:
+            entries = self._media.append(cartridge.label, there) if there else []
+        except OutOfSpace:
+            self._change(cartridge.label, condition="full")
+            return []
+        except ResourceError:
+            return []  # a file changed under the drive: the container never was, the files are written again
+        finally:
+            for _, _, source, _ in there:
+                _close(source)
+        self._change(cartridge.label, used_bytes=self._media.used(cartridge.label))
+        return entries
+
+    def _change(self, label: str, **changes: Any) -> None:
+        """Change what is known of a cartridge, as it is now."""
+        known = next((c for c in self._state.cartridges() if c.label == label), None)
+        if known is not None:
+            self._state.save_cartridge(replace(known, **changes))
+
+    def _verified(self, label: str, entries: Sequence[Entry], now: float) -> None:
+        """Read what was written: only then the disk's copy goes."""
+        known = next((c for c in self._state.cartridges() if c.label == label), None)
+        bad = known.bad_blocks if known is not None else ()
+        whole = [entry for entry in entries if self._media.is_whole(entry, bad)]
+        self._state.written(whole, self._shelf.swap, now)
+
+    # -- estimates and repacking -----------------------------------------------------------------------------
+
+    def run_until_idle(self, *, steps: int = 1_000_000) -> None:
+        """Step through time until nothing is under way; for a clock that waits."""
+        for _ in range(steps):
+            due = self.step()
+            if due == math.inf:
+                return
+            self._clock.sleep(due - self._clock.now())
+        raise RuntimeError(f"the library is not idle after {steps} steps")
+
+    def repack(self, label: str) -> int:
+        """Write what is still wanted of a cartridge to others, and erase it; returns the bytes that were written.
+
+        Raises:
+            OutOfSpace: the other cartridges have no room; nothing was erased.
+            BadBlock: something of it cannot be read; nothing was erased.
+        """
+        entries = self._state.entries(label)
+        moved: list[Entry] = []
+        total = 0
+        for group in _groups(entries, self._settings.container_bytes):
+            size = sum(entry.size for entry in group)
+            target = next(
+                (
+                    c
+                    for c in sorted(self._state.cartridges(), key=lambda c: -c.used_bytes)
+                    if c.label != label and c.is_writable and c.capacity_bytes - c.used_bytes >= size
+                ),
+                None,
+            )
+            if target is None:
+                raise OutOfSpace(f"no other cartridge has {size} bytes left for what is on `{label}`")
+            sources = [(e.file_id, e.name, _OnTape(self._media, e), e.size) for e in group]
+            written = self._media.append(target.label, sources)
+            if [e.digest for e in written] != [e.digest for e in group]:
+                raise BadBlock(f"`{label}` did not read as it was written; nothing was erased")
+            self._change(target.label, used_bytes=self._media.used(target.label))
+            moved += written
+            total += size
+        self._state.moved(moved)
+        self._media.erase(label)
+        known = next(c for c in self._state.cartridges() if c.label == label)
+        self._state.save_cartridge(
+            replace(known, used_bytes=0, deleted_bytes=0, condition="good", bad_blocks=())
+        )
+        return total
+
+
+def estimate_s(model: DriveModel, state: TapeState, entry: Entry, drives: int) -> float:
+    """How long a recall that is asked for now will take, by what waits: mounts, reading, the way along the tape."""
+    total = 0.0
+    mine = 0.0
+    access = model.locate_overhead + model.length / 3 / model.locate_speed
+    for one in state.waiting():
+        each = min(access, model.locate_overhead + model.length / model.locate_speed / max(one.requests, 1))
+        served = one.requests * each + one.size / model.stream_rate
+        if one.cartridge == entry.cartridge:
+            mine = served / 2
+        else:
+            total += model.mount_s() + model.dismount_s(0) + access + served
+    return total / max(drives, 1) + model.mount_s() + mine + access + model.stream_s(entry.size)
+
+
+def _fitting(batch: Sequence[Landed], room: int) -> list[Landed]:
+    found: list[Landed] = []
+    for one in batch:
+        if one.size <= room:
+            found.append(one)
+            room -= one.size
+    return found
+
+
+def _groups(entries: Sequence[Entry], container_bytes: int) -> Iterator[list[Entry]]:
+    group: list[Entry] = []
+    for entry in entries:
+        if group and sum(e.size for e in group) + entry.size > container_bytes:
+            yield group
+            group = []
+        group.append(entry)
+    if group:
+        yield group
+
+
+def _close(source: Source) -> None:
+    close = getattr(source, "close", None)
+    if close is not None:
+        close()
+
+
+class _OnTape:
+    """A file on a cartridge as a source: read in order, as a drive reads."""
+
+    def __init__(self, media: Media, entry: Entry) -> None:
+        self._blocks = media.read(entry)
+        self._left = memoryview(b"")
+
+    def read_into(self, buffer: bytearray | memoryview, offset: int) -> int:
+        if not self._left:
+            self._left = next(self._blocks, memoryview(b""))
+        count = min(len(buffer), len(self._left))
+        buffer[:count] = self._left[:count]
+        self._left = self._left[count:]
+        return count
