@@ -9,7 +9,7 @@ import math
 import random
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from resources.tape import DriveModel, VirtualClock
 from resources.tape.library import Library, Settings
@@ -36,7 +36,7 @@ class NoShelf:
     def receive(self, entry: Entry, blocks: Iterator[memoryview]) -> None:
         self.there.add(entry.file_id)
 
-    def make_room(self, size: int, pinned: Sequence[str]) -> bool:
+    def make_room(self, size: int, is_pinned: Callable[[str], bool]) -> bool:
         return True
 
     def removed(self, forget: object) -> None:

@@ -34,9 +34,15 @@ from grid.server.exchange import Services
 from grid.server.metrics import ADDRESS, MetricsEndpoint, ZoneFigures
 from grid.server.supervisor import Role, Supervisor, listen, raise_descriptor_limit
 from grid.server.worker import Worker, stop_on_signals
+from grid.tiers.desk import TapeDesk
+from grid.tiers.libraries import Libraries, library_settings, make_library, tape_driver
+from grid.tiers.operator import TapeOperator
 from resources import Driver, ResourceError
+from resources.context import COMMON
+from resources.context import read as read_context
 from resources.disk import DiskDriver
 from resources.memory import MemoryDriver
+from resources.tape.driver import TapeDriver
 
 KEY_FILE: Final = "keys/zone.key"
 PORT_FILE: Final = "run/port"
@@ -47,25 +53,39 @@ _log = logging.getLogger("beamgrid.app")
 
 def make_driver(resource: Resource) -> Driver:
     """The driver of a storage resource."""
-    if resource.type == "memory":
-        return MemoryDriver()
-    return DiskDriver(resource.vault_path, resource.id)
+    return MemoryDriver() if resource.type == "memory" else make_driver_of_vault(resource)
 
 
 class LocalVaults:
     """Vault folders of this host."""
 
+    def check(self, resource: Resource) -> None:
+        with storage_errors():
+            if resource.type == "tape":
+                library_settings(resource)
+            else:
+                read_context(resource.context, COMMON)
+
     def make(self, resource: Resource) -> None:
-        if resource.type == "unixfilesystem":
-            with storage_errors():
+        with storage_errors():
+            if resource.type == "unixfilesystem":
                 DiskDriver.create(resource.vault_path, resource.id)
+            elif resource.type == "tape":
+                TapeDriver.create(resource.vault_path, resource.id)
+                make_library(resource)
 
     def retire(self, resource: Resource) -> None:
-        if resource.type == "unixfilesystem":
-            try:
-                DiskDriver(resource.vault_path, resource.id).retire()
-            except ResourceError as error:
-                _log.warning("the vault of %s keeps its marker: %s", resource.name, error)
+        if resource.type not in ("unixfilesystem", "tape"):
+            return
+        try:
+            make_driver_of_vault(resource).retire()
+        except ResourceError as error:
+            _log.warning("the vault of %s keeps its marker: %s", resource.name, error)
+
+
+def make_driver_of_vault(resource: Resource) -> DiskDriver:
+    """The driver of a resource that has a vault folder."""
+    return tape_driver(resource) if resource.type == "tape" else DiskDriver(resource.vault_path, resource.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +172,10 @@ def open_zone(folder: Path, settings: Settings | None = None, *, role: str = "")
     if role:
         with database.write() as tx:
             context.lease_id = leases.take(tx, role)
-    namespace = build(context, LocalVaults())
-    host = MicroserviceHost(namespace, PolicyDesk(namespace, policy, Stewards(settings.stewards)))
+    libraries = Libraries(database, settings.zone)
+    namespace = build(context, LocalVaults(), libraries)
+    desks = (PolicyDesk(namespace, policy, Stewards(settings.stewards)), TapeDesk(namespace, libraries))
+    host = MicroserviceHost(namespace, *desks)
     policy.connect(host)
     services = Services(namespace, GeneralQueries(settings.zone), SpecificQueries(database), settings, host)
     return Zone(folder, settings, database, namespace, policy, host, services)
@@ -195,6 +217,15 @@ def _with_zone(folder: Path, settings: Settings, role: str, run: Callable[[Zone]
         except GridError as error:
             _log.warning("the lease was not given back: %s", error)
         zone.close()
+
+
+def move_robots(zone: Zone) -> None:
+    """Let a thread of this process be the operator of the zone's tape libraries, if it is elected."""
+    context = zone.namespace.context
+    operator = TapeOperator(
+        zone.database, context.storage, Libraries(zone.database, zone.settings.zone), context.lease_id
+    )
+    threading.Thread(target=operator.run, args=(threading.Event(),), name="tape", daemon=True).start()
 
 
 def serve(folder: Path, settings: Settings) -> int:
@@ -239,6 +270,7 @@ def serve(folder: Path, settings: Settings) -> int:
 
     def run_jobs(_place: int) -> None:
         def work(zone: Zone) -> None:
+            move_robots(zone)
             JobWorker(
                 zone.database, zone.policy, zone.host, zone.namespace, threads=settings.job_threads
             ).run()

@@ -130,6 +130,12 @@ class ResourceUnavailable(GridError):
     retry = True
 
 
+class NotOnline(GridError):
+    """The bytes are on tape and not on disk yet; the message says when they are expected."""
+
+    retry = True
+
+
 class StorageFailed(GridError):
     """The storage answered with an error."""
 
@@ -189,6 +195,7 @@ STATUS: Final[Mapping[type[Exception], Status]] = MappingProxyType(
         NotEmpty: Status.CAT_COLLECTION_NOT_EMPTY,
         Locked: Status.LOCKED_DATA_OBJECT_ACCESS,
         NoGoodReplica: Status.SYS_NO_GOOD_REPLICA,
+        NotOnline: Status.SYS_REPLICA_INACCESSIBLE,
         ChecksumMismatch: Status.USER_CHKSUM_MISMATCH,
         InvalidArgument: Status.CAT_INVALID_ARGUMENT,
         BadDescriptor: Status.BAD_INPUT_DESC_INDEX,

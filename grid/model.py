@@ -149,7 +149,8 @@ class Replica:
     """One copy of a data object's bytes.
 
     `staged_as` names the file in the resource's staging area while the bytes have not been moved to
-    `physical_path` yet; empty afterwards.
+    `physical_path` yet; empty afterwards. `residency` is `tape` or `tape+disk` once a tape resource has the bytes on a
+    cartridge, verified; empty for bytes on disk.
     """
 
     data_id: int
@@ -166,6 +167,12 @@ class Replica:
     create_time: str
     modify_time: str
     access_time: str
+    residency: str = ""
+
+    @property
+    def is_offline(self) -> bool:
+        """Whether the bytes are on tape only."""
+        return self.residency == TAPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,8 +222,14 @@ class Resource:
     def is_down(self) -> bool:
         return self.status == "down"
 
+    def counts(self, replica: Replica) -> bool:
+        """Whether a good replica here can be relied on: one for tape only once it was written there and read again."""
+        return replica.status is ReplicaStatus.GOOD and (self.type != "tape" or bool(replica.residency))
 
-STORAGE_TYPES = frozenset({"unixfilesystem", "memory"})
+
+TAPE, TAPE_AND_DISK = "tape", "tape+disk"
+
+STORAGE_TYPES = frozenset({"unixfilesystem", "memory", "tape"})
 """Resource types that hold bytes; every other known type coordinates children."""
 
 COORDINATING_TYPES = frozenset(

@@ -9,20 +9,20 @@ from grid.model import DataObject, Replica, ReplicaStatus
 _OBJECT = "d.id, d.collection_id, d.name, d.owner_name, d.owner_zone, d.acl_id"
 _REPLICA = (
     "r.data_id, r.number, r.resource_id, r.physical_path, r.staged_as, r.size_bytes, r.status, r.checksum,"
-    " r.data_type, r.mode, r.comments, r.create_time, r.modify_time, r.access_time"
+    " r.data_type, r.mode, r.comments, r.create_time, r.modify_time, r.access_time, r.status_note"
 )
 
 
 def _replica(row: Row) -> Replica:
     return Replica(
         row[0], row[1], row[2], row[3], row[4], row[5], ReplicaStatus(row[6]), row[7], row[8], row[9], row[10],
-        row[11], row[12], row[13],
+        row[11], row[12], row[13], row[14],
     )  # fmt: skip
 
 
 def _assemble(rows: list[Row], collection_path: str) -> DataObject:
     first = rows[0]
-    replicas = tuple(_replica(row[6:20]) for row in rows if row[6] is not None)
+    replicas = tuple(_replica(row[6:21]) for row in rows if row[6] is not None)
     return DataObject(
         first[0], first[1], paths.join(collection_path, first[2]), first[3], first[4], first[5], replicas
     )
@@ -45,7 +45,7 @@ def by_id_or_none(tx: Transaction, data_id: int) -> DataObject | None:
         " LEFT JOIN replicas r ON r.data_id = d.id WHERE d.id = :id ORDER BY r.number",
         {"id": data_id},
     )
-    return _assemble(rows, rows[0][20]) if rows else None
+    return _assemble(rows, rows[0][21]) if rows else None
 
 
 def lock(tx: Transaction, data_id: int) -> bool:
@@ -136,6 +136,8 @@ def update_replica(tx: Transaction, data_id: int, number: int, **changes: object
     unknown = changes.keys() - REPLICA_FIELDS
     if unknown:
         raise ValueError(f"replicas have no column {sorted(unknown)}")
+    if changes.get("staged_as"):
+        changes["status_note"] = ""  # new bytes are on no tape yet
     assignments = ", ".join(f"{name} = :{name}" for name in changes)
     where = "data_id = :data_id" if number < 0 else "data_id = :data_id AND number = :number"
     return tx.run(
@@ -197,4 +199,4 @@ def staged_replicas(tx: Transaction, *, limit: int) -> list[tuple[Replica, str]]
         " WHERE r.staged_as <> '' AND r.status IN (0, 1) LIMIT :limit",
         {"limit": limit},
     )
-    return [(_replica(row[:14]), paths.join(row[14], row[15])) for row in rows]
+    return [(_replica(row[:15]), paths.join(row[15], row[16])) for row in rows]

@@ -27,8 +27,8 @@ def by_name_or_none(tx: Transaction, name: str) -> Resource | None:
 def insert(tx: Transaction, resource: Resource, zone: str) -> None:
     tx.run(
         "INSERT INTO resources (id, name, zone, type, host, vault_path, status, context, parent_context, free_space,"
-        " create_time, modify_time) VALUES (:id, :name, :zone, :type, :host, :vault, :status, :context, '', :free,"
-        " :now, :now)",
+        " medium, create_time, modify_time) VALUES (:id, :name, :zone, :type, :host, :vault, :status, :context, '', :free,"
+        " :medium, :now, :now)",
         {
             "id": resource.id,
             "name": resource.name,
@@ -39,6 +39,7 @@ def insert(tx: Transaction, resource: Resource, zone: str) -> None:
             "status": resource.status,
             "context": resource.context,
             "free": resource.free_space,
+            "medium": resource.medium,
             "now": tx.timestamp,
         },
     )

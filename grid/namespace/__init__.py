@@ -18,7 +18,8 @@ from grid.namespace.data_objects import DataObjects, ObjectStat
 from grid.namespace.finisher import Finisher
 from grid.namespace.metadata import Metadata, MetadataOperation, Subject
 from grid.namespace.moves import Moves
-from grid.namespace.ports import Event, PolicyHooks
+from grid.namespace.ports import Event, PolicyHooks, RecallDesk
+from grid.namespace.recalls import Recalls
 from grid.namespace.records import ReplicaRecords
 from grid.namespace.replicas import Replicas, TrimRequest
 from grid.namespace.transfers import OpenForReading, OpenForWriting, OpenReplica
@@ -41,11 +42,13 @@ class Namespace:
     access: AccessRights
     users: Users
     administration: Administration
+    recalls: Recalls
 
 
-def build(context: NamespaceContext, vaults: Vaults) -> Namespace:
+def build(context: NamespaceContext, vaults: Vaults, desk: RecallDesk) -> Namespace:
     """Join the operations over one context."""
-    finisher = Finisher(context)
+    finisher, recalls = Finisher(context), Recalls(context, desk)
+    context.bring = recalls.bring
     objects = DataObjects(context, finisher)
     return Namespace(
         context=context,
@@ -60,6 +63,7 @@ def build(context: NamespaceContext, vaults: Vaults) -> Namespace:
         access=AccessRights(context),
         users=Users(context),
         administration=Administration(context, vaults),
+        recalls=recalls,
     )
 
 
@@ -77,6 +81,7 @@ __all__ = [
     "OpenForWriting",
     "OpenReplica",
     "PolicyHooks",
+    "Recalls",
     "Subject",
     "TrimRequest",
     "WriteRequest",

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Protocol
 
 from grid.catalog import avus
@@ -19,6 +20,13 @@ from grid.namespace.ports import Event
 
 class Vaults(Protocol):
     """Makes the vault of a new storage resource, and unmarks that of a removed one."""
+
+    def check(self, resource: Resource) -> None:
+        """Refuse a context string that says nonsense.
+
+        Raises:
+            InvalidArgument: with what was found and what was expected.
+        """
 
     def make(self, resource: Resource) -> None: ...
 
@@ -88,14 +96,18 @@ class Administration:
         host, _, vault = location.partition(":")
         if kind in COORDINATING_TYPES:
             host, vault = host or NO_HOST, vault or NO_PATH
-        elif kind == "unixfilesystem" and not vault.startswith("/"):
+        elif kind in ("unixfilesystem", "tape") and not vault.startswith("/"):
             raise InvalidArgument(
                 f"`{location}` is not `host:/vault/path`", status=Status.CAT_INVALID_RESOURCE_VAULT_PATH
             )
         with self._context.database.write() as tx:
             if resource_rows.by_name_or_none(tx, name) is not None:
                 raise AlreadyExists(f"there is a resource `{name}`")
-            made = Resource(tx.new_id(), name, kind, host, vault.rstrip("/"), "", context, None, "", "")
+            medium = "tape" if kind == "tape" else ""
+            made = Resource(
+                tx.new_id(), name, kind, host, vault.rstrip("/"), "", context, None, "", "", medium
+            )
+            self._vaults.check(made)
             resource_rows.insert(tx, made, self._context.zone)
             self._vaults.make(made)
             event.subject_id = made.id
@@ -152,6 +164,8 @@ class Administration:
             )
         with self._context.database.write() as tx:
             found = self._resource(tx, name)
+            if column == "context":
+                self._vaults.check(replace(found, context=value))
             changes: dict[str, object] = {column: value}
             if column == "free_space":
                 changes["free_space_time"] = tx.timestamp

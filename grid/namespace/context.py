@@ -1,5 +1,6 @@
 """What every operation of the namespace works with, and the checks they share."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from grid import paths
@@ -9,10 +10,11 @@ from grid.catalog import objects as object_rows
 from grid.catalog.acls import AclStore
 from grid.catalog.database import Database, Transaction
 from grid.codes import Status
-from grid.errors import AccessDenied, InvalidArgument, LeaseLost, NotFound, NotPrivileged
-from grid.model import Access, Caller, Collection, DataObject
+from grid.errors import AccessDenied, InvalidArgument, LeaseLost, NotFound, NotOnline, NotPrivileged
+from grid.model import Access, Caller, Collection, DataObject, Replica
 from grid.namespace.ports import Event, PasswordVault, PolicyHooks
 from grid.namespace.storage import Storage, Tree
+from resources import StoredFile
 
 
 @dataclass(slots=True)
@@ -24,8 +26,24 @@ class NamespaceContext:
     storage: Storage
     policy: PolicyHooks
     vault: PasswordVault
+    bring: Callable[[Caller, str, bool], None] = field(init=False)
     acls: AclStore = field(default_factory=AclStore)
     lease_id: int = 0
+
+    def open_replica(
+        self, caller: Caller, tree: Tree, replica: Replica, path: str, *, admin: bool = False
+    ) -> StoredFile:
+        """Open a replica's bytes; what is on tape only is asked for, and waited for where its resource says so.
+
+        Raises:
+            NotOnline: it is on tape; the message says when it is expected.
+            ResourceUnavailable, StorageFailed: as the storage says.
+        """
+        try:
+            return self.storage.open_for_reading(self.database, tree, replica, path)
+        except NotOnline:
+            self.bring(caller, path, admin)
+            return self.storage.open_for_reading(self.database, tree, replica, path)
 
     def path(self, text: str) -> paths.LogicalPath:
         """Check a client's path and that it lies in this zone.

@@ -147,7 +147,7 @@ class DataObjects:
             self._refuse_locked(tx, found, replica, token)
         event = Event("object", "read", caller, path, found.id, {"object": object_facts(found, tree)})
         self._context.policy.witness(event)
-        file = self._context.storage.open_for_reading(self._context.database, tree, replica, path)
+        file = self._context.open_replica(caller, tree, replica, path, admin=admin)
         self._finisher.note_access(replica)
         return OpenForReading(path, found, replica, tree.hierarchy(replica.resource_id), file)
 

@@ -11,7 +11,7 @@ import threading
 import time
 from typing import Final
 
-from grid.catalog import journal, leases
+from grid.catalog import journal, leases, tape
 from grid.catalog import objects as object_rows
 from grid.catalog.database import Transaction
 from grid.catalog.journal import VaultTask
@@ -182,6 +182,8 @@ class Finisher:
                 continue
             placed.setdefault(replica.resource_id, []).append((replica, place))
         for resource_id, entries in placed.items():
+            if tree.by_id[resource_id].type == "tape":
+                tape.land(tx, resource_id, [replica.data_id for replica, _ in entries])
             self._context.storage.driver(tree.by_id[resource_id]).sync_places([place for _, place in entries])
             tx.run_many(
                 "UPDATE replicas SET staged_as = '' WHERE data_id = :id AND number = :n AND staged_as = :s",

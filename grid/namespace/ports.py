@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from grid.catalog.database import Transaction
 from grid.model import Caller, Resource
 from resources import Driver
+from resources.tape.state import Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,30 @@ class DriverFactory(Protocol):
     """Makes the driver of a storage resource."""
 
     def __call__(self, resource: Resource) -> Driver: ...
+
+
+class RecallDesk(Protocol):
+    """Where recalls from tape are asked for."""
+
+    def ask(
+        self, resource: Resource, file_id: str, user: str, priority: int = 5, pin_s: float | None = None
+    ) -> Request:
+        """Queue one; the same user's that waits already is given back."""
+
+    def over(self, resource: Resource, request_id: int) -> Request | None:
+        """A request that is over, in one way or another; None while it is not."""
+
+    def end(self, resource: Resource, request_id: int, reason: str) -> None:
+        """Cancel one that is not over."""
+
+    def pin_until(self, resource: Resource, seconds: float) -> float:
+        """A moment in the library's time, so many seconds of the wall's from now."""
+
+    def wait_s(self, resource: Resource) -> float:
+        """How long an open waits for what is on tape; 0 where it does not."""
+
+    def standing(self, resource: Resource, request: Request) -> dict[str, Any]:
+        """How a request stands, as plain data."""
 
 
 class PasswordVault(Protocol):

@@ -1,5 +1,6 @@
 """Operations on replicas that move bytes or remove them: replicate, copy, trim."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -119,7 +120,9 @@ class Replicas:
     ) -> int:
         driver = self._context.storage.driver(leaf)
         name = new_name()
-        stored = self._context.storage.open_for_reading(self._context.database, tree, source, found.path)
+        stored = self._context.open_replica(
+            event.caller, tree, source, found.path, admin=event.caller.is_admin
+        )
         tap = DigestTap(scheme_of(source.checksum)) if source.checksum else None
         try:
             with storage_errors():
@@ -274,9 +277,9 @@ class Replicas:
             current = object_rows.by_id_or_none(tx, found.id)
             chosen_numbers = {replica.number for replica in chosen}
             left = [r for r in current.replicas if r.number not in chosen_numbers] if current else []
-            if not any(r.status is ReplicaStatus.GOOD for r in left):
+            if not any(tree.by_id[r.resource_id].counts(r) for r in left):
                 raise InvalidArgument(
-                    f"this would remove the last good replica of `{path}`",
+                    f"this would remove the last good replica of `{path}`{_on_its_way(tree, left)}",
                     status=Status.USER_INCOMPATIBLE_PARAMS,
                 )
             for replica in chosen:
@@ -311,10 +314,10 @@ class Replicas:
                     f"`{found.path}` has no replica {request.replica_number}",
                     status=Status.SYS_REPLICA_DOES_NOT_EXIST,
                 )
-            good = [r for r in found.replicas if r.status is ReplicaStatus.GOOD]
-            if replica.status is ReplicaStatus.GOOD and len(good) < 2:
+            left = [r for r in found.replicas if r is not replica and tree.by_id[r.resource_id].counts(r)]
+            if replica.status is ReplicaStatus.GOOD and not left:
                 raise InvalidArgument(
-                    f"replica {replica.number} is the last good one of `{found.path}`",
+                    f"replica {replica.number} is the last good one of `{found.path}`{_on_its_way(tree, found.replicas)}",
                     status=Status.USER_INCOMPATIBLE_PARAMS,
                 )
             return [replica]
@@ -326,8 +329,15 @@ class Replicas:
         good = [r for r in candidates if r.status is ReplicaStatus.GOOD]
         surplus = max(len(found.replicas) - request.keep, 0)
         chosen = (stale + good)[:surplus]
-        left_good = sum(1 for r in found.replicas if r.status is ReplicaStatus.GOOD and r not in chosen)
-        if not left_good:
+        if not any(tree.by_id[r.resource_id].counts(r) and r not in chosen for r in found.replicas):
             last = next((r for r in reversed(chosen) if r.status is ReplicaStatus.GOOD), None)
             chosen = [r for r in chosen if r is not last]
         return chosen
+
+
+def _on_its_way(tree: Tree, replicas: Iterable[Replica]) -> str:
+    """That a replica is not on tape yet, for who wonders why it does not count."""
+    waiting = [
+        r for r in replicas if r.status is ReplicaStatus.GOOD and not tree.by_id[r.resource_id].counts(r)
+    ]
+    return f"; replica {waiting[0].number} is not on tape yet" if waiting else ""

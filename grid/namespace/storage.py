@@ -17,6 +17,7 @@ from grid.errors import (
     InvalidArgument,
     NoGoodReplica,
     NotFound,
+    NotOnline,
     QuotaExceeded,
     ResourceUnavailable,
     StorageFailed,
@@ -33,7 +34,9 @@ from resources import (
     StoredFile,
     VaultPath,
 )
+from resources.context import ContextError
 from resources.disk import RegisteredFiles
+from resources.tape.driver import NotResident
 
 _CHECK_EVERY_S: Final = 1.0
 _ENOSPC: Final = 28
@@ -41,6 +44,10 @@ _ENOSPC: Final = 28
 
 def as_grid_error(error: ResourceError) -> GridError:
     """What a storage error means to the grid's callers."""
+    if isinstance(error, NotResident):
+        return NotOnline(f"{error}: ask for it with `istage request`")
+    if isinstance(error, ContextError):
+        return InvalidArgument(str(error))
     if isinstance(error, OutOfSpace):
         return StorageFull(f"the storage is full: {error}", status=int(Status.UNIX_FILE_WRITE_ERR) - _ENOSPC)
     if isinstance(error, Offline):
@@ -231,6 +238,9 @@ class Storage:
                 status=Status.SYS_REPLICA_INACCESSIBLE,
             )
         good = [r for r in usable if r.status is ReplicaStatus.GOOD]
+        good.sort(
+            key=lambda r: (r.is_offline, tree.by_id[r.resource_id].type == "tape")
+        )  # what is on disk first
         if preferred_name:
             preferred = tree.named(preferred_name)
             good.sort(key=lambda r: not tree.is_within(r.resource_id, preferred.id))

@@ -133,9 +133,7 @@ class OpenForWriting:
     def _copy_by_reading(self, name: str) -> StagedFile:
         with self.context.database.read() as tx:
             tree = self.context.storage.tree(tx)
-        source = self.context.storage.open_for_reading(
-            self.context.database, tree, self.source or self.replica, self.path
-        )
+        source = self.context.open_replica(self.caller, tree, self.source or self.replica, self.path)
         target = self.context.storage.driver(self.resource).stage(name)
         buffer, offset = memoryview(bytearray(BUFFER_BYTES)), 0
         try:

@@ -5,9 +5,8 @@
 of a location and administrators.
 """
 
-import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -30,6 +29,9 @@ _FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,120}\.policy")
 _SEARCHED = 20_000  # decisions and jobs looked through for those of a steward's locations
 
 
+Answer = tuple[Callable[..., Any], dict[str, type]]
+
+
 class PolicyDesk:
     """Answers clients' questions about the policy and their scheduled work."""
 
@@ -37,7 +39,7 @@ class PolicyDesk:
         self._namespace = namespace
         self._stewards = stewards
         self._policy = policy
-        self._answers: dict[str, tuple[Callable[..., Any], dict[str, type]]] = {
+        self.answers: dict[str, Answer] = {
             "explain_object": (self._explain_object, {"path": str}),
             "explain_event": (self._explain_event, {"event": str, "path": str, "user": str, "at": str}),
             "jobs_list": (self._jobs_list, {"all": bool}),
@@ -47,32 +49,6 @@ class PolicyDesk:
             "policy_push": (self._policy_push, {"stewards": str, "files": dict}),
             "policy_rollback": (self._policy_rollback, {"stewards": str, "to": int}),
         }
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(self._answers)
-
-    def call(self, caller: Caller, name: str, arguments: Mapping[str, Any]) -> Any:
-        """Answer one question.
-
-        Raises:
-            InvalidArgument: an argument is unknown, missing or of the wrong kind.
-            NotPrivileged: it is about somebody else.
-            NotFound: what it is about is not there.
-        """
-        answer, known = self._answers[name]
-        for key, value in arguments.items():
-            if key not in known:
-                raise InvalidArgument(f"`{name}` has no argument `{key}`; it has {', '.join(known)}")
-            if type(value) is not known[key]:
-                raise InvalidArgument(
-                    f"`{key}` of `{name}` is `{value}`; a {known[key].__name__} was expected"
-                )
-        try:
-            inspect.signature(answer).bind(caller, **arguments)
-        except TypeError as error:
-            raise InvalidArgument(f"`{name}`: {error}") from None
-        return answer(caller, **arguments)
 
     def _explain_object(self, caller: Caller, path: str) -> dict[str, Any]:
         found = explain.explain_object(self._namespace, self._policy, caller, path)

@@ -130,7 +130,8 @@ _CLOSED: Final = Op("now")
 
 def _compare(result: Standing, promise: Promise, found: DataObject, tree: Tree, zone: str) -> None:
     good = [r for r in found.replicas if r.status is ReplicaStatus.GOOD]
-    inside = [r for r in good if satisfies(promise.place, tree.by_id[r.resource_id], zone)]
+    there = [r for r in good if satisfies(promise.place, tree.by_id[r.resource_id], zone)]
+    inside = [r for r in there if not promise.count or tree.by_id[r.resource_id].counts(r)]
     if not promise.count:
         result.forbidden += [r.number for r in inside]
         result.reasons += [
@@ -139,6 +140,13 @@ def _compare(result: Standing, promise: Promise, found: DataObject, tree: Tree, 
         return
     result.held |= {r.number for r in inside[: promise.count]}
     missing = promise.count - len(inside)
+    under_way = [r for r in there if r not in inside][: max(missing, 0)]
+    result.held |= {r.number for r in under_way}
+    result.reasons += [
+        f"{promise.written}: replica {r.number} waits on `{tree.by_id[r.resource_id].name}` to be written to tape"
+        for r in under_way
+    ]
+    missing -= len(under_way)
     if missing <= 0:
         return
     targets = _targets(promise, found, tree, zone, inside)

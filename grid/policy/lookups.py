@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from grid.catalog import avus
 from grid.catalog import objects as object_rows
+from grid.catalog import resources as resource_rows
 from grid.catalog.database import Transaction
 from grid.model import ReplicaStatus
 from grid.policy import attributes
@@ -24,8 +25,9 @@ def _copies_ok(tx: Transaction, arguments: Mapping[str, Any]) -> bool:
     """Whether a good replica is left without this one."""
     found = _object_of(tx, arguments["object"])
     without = str(arguments["without"].key)
+    known = resource_rows.all_by_id(tx)
     return found is not None and any(
-        replica.status is ReplicaStatus.GOOD and f"{found.id}.{replica.number}" != without
+        known[replica.resource_id].counts(replica) and f"{found.id}.{replica.number}" != without
         for replica in found.replicas
     )
 

@@ -1,7 +1,8 @@
 """Microservices on the grid's operations: for rules with the policy's rights, for clients with their own."""
 
-from collections.abc import Mapping
-from typing import Any
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from grid.codes import Status
 from grid.errors import AccessDenied, InvalidArgument, MicroserviceFailed, NoGoodReplica, NotEmpty, NotFound
@@ -9,17 +10,22 @@ from grid.model import Caller
 from grid.namespace import AccessChange, ChecksumRequest, Namespace, OpenForReading, TrimRequest
 from grid.namespace.storage import storage_errors
 from grid.policy import attributes
-from grid.policy.desk import PolicyDesk
 from microservices import ByteReader, MicroserviceError, declarations
 from rules import Entity
+
+
+class Desk(Protocol):
+    """Answers clients' questions: name to what answers it, with the types of its arguments."""
+
+    answers: dict[str, tuple[Callable[..., Any], dict[str, type]]]
 
 
 class MicroserviceHost:
     """Finds and runs microservices."""
 
-    def __init__(self, namespace: Namespace, desk: PolicyDesk) -> None:
+    def __init__(self, namespace: Namespace, *desks: Desk) -> None:
         self._namespace = namespace
-        self._desk = desk
+        self._answers = {name: answer for desk in desks for name, answer in desk.answers.items()}
 
     def call(self, caller: Caller, name: str, arguments: dict[str, Any]) -> Any:
         """Run one for a client, with the client's rights.
@@ -30,12 +36,12 @@ class MicroserviceHost:
             InvalidArgument: an argument is missing, unknown or of the wrong kind.
             MicroserviceFailed: it ended with an error.
         """
-        if name in self._desk.names:
-            return self._desk.call(caller, name, arguments)
+        if name in self._answers:
+            return self._answer(caller, name, arguments)
         entry = declarations().get(name)
         if entry is None:
             offered = ", ".join(
-                sorted([*(n for n, e in declarations().items() if e.for_clients), *self._desk.names])
+                sorted([*(n for n, e in declarations().items() if e.for_clients), *self._answers])
             )
             raise NotFound(
                 f"there is no microservice `{name}`; clients may call {offered}",
@@ -54,6 +60,22 @@ class MicroserviceHost:
         if missing:
             raise InvalidArgument(f"`{name}` also needs {', '.join(missing)}")
         return self.run(caller, name, arguments)
+
+    def _answer(self, caller: Caller, name: str, arguments: Mapping[str, Any]) -> Any:
+        """Let a desk answer."""
+        answer, known = self._answers[name]
+        for key, value in arguments.items():
+            if key not in known:
+                raise InvalidArgument(f"`{name}` has no argument `{key}`; it has {', '.join(known)}")
+            if type(value) is not known[key]:
+                raise InvalidArgument(
+                    f"`{key}` of `{name}` is `{value}`; a {known[key].__name__} was expected"
+                )
+        try:
+            inspect.signature(answer).bind(caller, **arguments)
+        except TypeError as error:
+            raise InvalidArgument(f"`{name}`: {error}") from None
+        return answer(caller, **arguments)
 
     def run(self, caller: Caller, name: str, arguments: Mapping[str, Any]) -> Any:
         """Run one with a caller's rights; arguments by name.

@@ -13,7 +13,7 @@ import os
 import re
 import secrets
 import stat as stat_module
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,10 @@ from resources.tape.media import BadBlock, Entry, Source
 from resources.tape.state import Landed
 
 _STUB: Final = re.compile(r"tape:([^:]+):(\d+)")
+
+
+def _nobody(file_id: str) -> None:
+    return None
 
 
 class NotResident(ResourceError):
@@ -61,6 +65,9 @@ class TapeDriver(DiskDriver):
         vault: the folder, absolute.
         resource_id: what its marker has to say.
         recalled_bytes: how much of what came back is kept.
+
+    Attributes:
+        on_evict: told of each recalled file that leaves the disk to make room.
     """
 
     def __init__(self, vault: str, resource_id: int, *, recalled_bytes: int = 1 << 40) -> None:
@@ -68,6 +75,7 @@ class TapeDriver(DiskDriver):
         self._recalled_bytes = recalled_bytes
         self._recalled = Path(vault) / RESERVED / "recalled"
         self._removed = Path(vault) / RESERVED / "removed"
+        self.on_evict: Callable[[str], None] = _nobody
 
     @classmethod
     def create(cls, vault: str, resource_id: int) -> "TapeDriver":
@@ -222,8 +230,7 @@ class TapeDriver(DiskDriver):
     def holds(self, file_id: str) -> bool:
         return (self._recalled / file_id).exists()
 
-    def make_room(self, size: int, pinned: Sequence[str]) -> bool:
-        kept = set(pinned)
+    def make_room(self, size: int, is_pinned: Callable[[str], bool]) -> bool:
         files = sorted(
             (entry for entry in os.scandir(self._recalled) if entry.is_file()),
             key=lambda e: e.stat().st_mtime,
@@ -232,9 +239,10 @@ class TapeDriver(DiskDriver):
         for entry in files:
             if held + size <= self._recalled_bytes:
                 break
-            if entry.name not in kept:
+            if not is_pinned(entry.name):
                 held -= entry.stat().st_size
                 os.unlink(entry.path)
+                self.on_evict(entry.name)
         return held + size <= self._recalled_bytes
 
     def evict(self, file_id: str) -> None:

@@ -6,7 +6,7 @@ container without an index never was, and files stay on disk until they were wri
 """
 
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
@@ -18,6 +18,9 @@ from resources.tape.scheduler import Wanted, next_cartridge, ordered, split_wave
 from resources.tape.state import ACTIVE, Cartridge, Landed, Moment, TapeState
 
 NO_ROOM: Final = "no room on the library's disk: everything on it is pinned"
+
+
+FAIRNESS_S: Final = 3600.0
 
 
 class Shelf(Protocol):
@@ -41,7 +44,7 @@ class Shelf(Protocol):
             BadBlock: the bytes are not those that were written.
         """
 
-    def make_room(self, size: int, pinned: Sequence[str]) -> bool:
+    def make_room(self, size: int, is_pinned: Callable[[str], bool]) -> bool:
         """Let recalled files go, the least lately used first, until there is room; says whether there is."""
 
     def removed(self, forget: Callable[[list[str]], None]) -> None:
@@ -130,7 +133,11 @@ class Library:
         self.drives = [Drive(f"drive{number}") for number in range(1, settings.drives + 1)]
         self._robot_free_at = 0.0
         self._writing: set[str] = set()
+        self._served: Counter[str] = Counter()
+        self._forgotten_at = 0.0
+        self._shown: tuple[int, tuple[dict[str, object], ...], str] | None = None
         self.robot_fault = ""
+        self.problems: dict[str, str] = {}
 
     def recover(self) -> None:
         """What a starting process does: whatever was under way begins anew."""
@@ -151,6 +158,9 @@ class Library:
             When something is due next, infinity when nothing is under way.
         """
         now = self._clock.now()
+        if now - self._forgotten_at > FAIRNESS_S:  # who was served long ago is served like everybody else
+            self._forgotten_at = now
+            self._served = Counter({user: count // 2 for user, count in self._served.items() if count > 1})
         for drive in self.drives:
             while drive.phases and drive.phases[0].until <= now and not drive.fault:
                 phase = drive.phases.popleft()
@@ -165,15 +175,14 @@ class Library:
             if drive.phases and drive.phases[0].announced is False:
                 drive.phases[0].announced = True
                 self._state.progress([drive.phases[0].request], "positioning", now=now)
-        self._state.show(
-            Moment(
-                now,
-                self._state.mounts(),
-                tuple(drive.view() for drive in self.drives),
-                self.robot_fault or "ready",
-            )
-        )
+        self._show(now)
         return min((d.phases[0].until for d in self.drives if d.phases and not d.fault), default=math.inf)
+
+    def _show(self, now: float) -> None:
+        shown = (self._state.mounts(), tuple(d.view() for d in self.drives), self.robot_fault or "ready")
+        if shown != self._shown:
+            self._shown = shown
+            self._state.show(Moment(now, *shown))
 
     def fail_drive(self, name: str, fault: str) -> None:
         """A drive is stuck, or with an empty fault mended: what it did is queued again, its cartridge is taken out."""
@@ -195,8 +204,29 @@ class Library:
             return
         if self._recall(drive, now):
             return
-        if write_due:
-            self._write(drive, now)
+        if write_due and self._write(drive, now):
+            return
+        self._repack_one(drive, now)
+
+    def _repack_one(self, drive: Drive, now: float) -> None:
+        """Give an idle drive a cartridge to repack, if one is to be."""
+        for known in self._reachable(drive).values():
+            if known.condition != "repacking":
+                continue
+            size = sum(entry.size for entry in self._state.entries(known.label))
+            begin = self._mount(drive, known.label, now)
+            over = begin + self._model.stream_s(size) * 2 + self._model.mount_s() + self._model.dismount_s(0)
+
+            def repack(label: str = known.label) -> None:
+                try:
+                    self.repack(label)
+                except ResourceError as error:
+                    self._change(label, condition="protected")
+                    self.problems[label] = str(error)
+
+            drive.phases.append(Phase(f"repacking {known.label}", over, repack))
+            drive.busy_s += over - begin
+            return
 
     def _reachable(self, drive: Drive) -> dict[str, Cartridge]:
         """The cartridges that a drive could have: not in another drive, and with a robot that moves."""
@@ -221,13 +251,13 @@ class Library:
             able,
             mounts=self._state.mounts(),
             patience=self._settings.patience,
-            served=self._state.served(),
+            served=self._served,
             now=now,
         )
         if chosen is None:
             return False
         wave = self._state.wave(chosen.cartridge)
-        if not self._shelf.make_room(min(one.size for one in wave), list(self._state.pinned(now))):
+        if not self._shelf.make_room(min(one.size for one in wave), self._pinned(now)):
             self._state.progress([one.id for one in wave], "queued", reason=NO_ROOM, now=now)
             return False
         self._state.progress([one.id for one in wave], "mounting", now=now)
@@ -272,7 +302,7 @@ class Library:
             self._state.progress([one.id], "failed", reason="the file was removed", now=now)
             return
         if not self._shelf.holds(entry.file_id):
-            if not self._shelf.make_room(entry.size, list(self._state.pinned(now))):
+            if not self._shelf.make_room(entry.size, self._pinned(now)):
                 self._state.progress(
                     [one.id], "queued", reason="no room on the library's disk: all is pinned", now=now
                 )
@@ -287,6 +317,10 @@ class Library:
                 self._state.progress([one.id], "failed", reason=str(error), now=now)
                 return
         self._state.progress([one.id], "done", now=now)
+        self._served[one.user] += 1
+
+    def _pinned(self, now: float) -> Callable[[str], bool]:
+        return lambda file_id: self._state.is_pinned(file_id, now)
 
     # -- mounting --------------------------------------------------------------------------------------------
 
@@ -426,6 +460,8 @@ class Library:
 
     def repack(self, label: str) -> int:
         """Write what is still wanted of a cartridge to others, and erase it; returns the bytes that were written.
+
+        One that cannot be repacked is only read from then on, and `problems` says why.
 
         Raises:
             OutOfSpace: the other cartridges have no room; nothing was erased.

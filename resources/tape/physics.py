@@ -9,7 +9,7 @@ full-height data sheets, not those of one product.
 
 import time
 from dataclasses import dataclass, fields
-from typing import Protocol, Self
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,23 +98,33 @@ class Clock(Protocol):
 
 
 class RealClock:
-    """Time that passes `factor` times as quickly as the wall's; a wall clock that jumps does not matter."""
+    """Time that passes `factor` times as quickly as the wall's; a wall clock that jumps later does not matter.
 
-    def __init__(self, factor: float = 1.0) -> None:
+    Args:
+        factor: how much quicker.
+        began: the wall's time at which both were the same; now without.
+        wall: the wall's time now.
+    """
+
+    def __init__(self, factor: float = 1.0, *, began: float | None = None, wall: float | None = None) -> None:
         if not factor > 0:
             raise ValueError(f"found {factor} as the factor of a clock; a positive number was expected")
         self._factor = factor
-        self._began, self._then = time.monotonic(), time.time()
+        self._began = time.monotonic()
+        now = time.time() if wall is None else wall
+        since = now if began is None else began
+        self._since = since
+        self._then = self.at(now)
 
     def now(self) -> float:
         return self._then + (time.monotonic() - self._began) * self._factor
 
+    def at(self, wall: float) -> float:
+        """The library's time at a wall's time."""
+        return self._since + max(wall - self._since, 0.0) * self._factor
+
     def sleep(self, seconds: float) -> None:
         time.sleep(max(seconds, 0.0) / self._factor)
-
-    @classmethod
-    def of(cls, factor: float) -> Self:
-        return cls(factor)
 
 
 class VirtualClock:

@@ -142,22 +142,11 @@ class TapeState(Protocol):
     def wave(self, cartridge: str) -> list[Wanted]:
         """Everything that is queued for a cartridge."""
 
-    def progress(
-        self,
-        request_ids: Sequence[int],
-        state: str,
-        *,
-        reason: str = "",
-        now: float = 0.0,
-        pin_s: float | None = None,
-    ) -> None:
+    def progress(self, request_ids: Sequence[int], state: str, *, reason: str = "", now: float = 0.0) -> None:
         """Requests have come to another state; those that are over stay as they are."""
 
-    def pinned(self, now: float) -> dict[str, float]:
-        """Files that have to stay on disk, and until when."""
-
-    def served(self) -> Mapping[str, int]:
-        """Requests done lately, by user."""
+    def is_pinned(self, file_id: str, now: float) -> bool:
+        """Whether a recalled file has to stay on disk: it is pinned, or somebody waits for it."""
 
     def mounts(self) -> int:
         """How many mounts the library has made."""
@@ -178,7 +167,6 @@ class MemoryTapeState:
     _entries: dict[str, Entry] = field(default_factory=dict)
     _requests: dict[int, Request] = field(default_factory=dict)
     _pin_s: dict[int, float] = field(default_factory=dict)
-    _served: dict[str, int] = field(default_factory=dict)
     _mounts: int = 0
     moment: Moment | None = None
     lost: dict[str, str] = field(default_factory=dict)
@@ -282,15 +270,7 @@ class MemoryTapeState:
                 if one.state == "queued" and one.cartridge == cartridge
             ]
 
-    def progress(
-        self,
-        request_ids: Sequence[int],
-        state: str,
-        *,
-        reason: str = "",
-        now: float = 0.0,
-        pin_s: float | None = None,
-    ) -> None:
+    def progress(self, request_ids: Sequence[int], state: str, *, reason: str = "", now: float = 0.0) -> None:
         with self._lock:
             for request_id in request_ids:
                 known = self._requests[request_id]
@@ -303,21 +283,15 @@ class MemoryTapeState:
                     changed = replace(changed, finished_at=now)
                 if state == "done":
                     changed = replace(changed, pin_until=now + self._pin_s[request_id])
-                    self._served[known.user] = self._served.get(known.user, 0) + 1
                 self._requests[request_id] = changed
 
-    def pinned(self, now: float) -> dict[str, float]:
-        found: dict[str, float] = {}
+    def is_pinned(self, file_id: str, now: float) -> bool:
         with self._lock:
-            for one in self._requests.values():
-                if one.state == "done" and one.pin_until > now:
-                    found[one.file_id] = max(found.get(one.file_id, 0.0), one.pin_until)
-                elif one.state in ACTIVE:
-                    found[one.file_id] = float("inf")
-        return found
-
-    def served(self) -> Mapping[str, int]:
-        return dict(self._served)
+            return any(
+                one.file_id == file_id
+                and (one.state in ACTIVE or (one.state == "done" and one.pin_until > now))
+                for one in self._requests.values()
+            )
 
     def mounts(self) -> int:
         return self._mounts

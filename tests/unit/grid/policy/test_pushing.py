@@ -12,6 +12,7 @@ from grid.namespace import WriteRequest
 from grid.policy import bundles, pushing
 from grid.policy.desk import PolicyDesk
 from grid.policy.grants import EVERYWHERE, BundleError, Reach
+from grid.policy.services import MicroserviceHost
 from grid.policy.stewards import Stewards
 
 HOME = "/tempZone/home/rods"
@@ -165,7 +166,7 @@ def test_members_push_for_their_group_and_nobody_else(pushed: Zone, rods) -> Non
     space.users.add(rods, "guides", "rodsgroup")
     space.users.change_members(rods, "guides", "add", "anna")
     stewards = Stewards((("guides", GUIDES.locations or ()), ("others", OTHERS.locations or ())))
-    desk = PolicyDesk(space, pushed.policy, stewards)
+    desk = MicroserviceHost(space, PolicyDesk(space, pushed.policy, stewards))
     anna, berit = (space.users.caller(name, "tempZone") for name in ("anna", "berit"))
     mild = {"guides.policy": of("guides", "v1", at_least=4)}
     for caller, group in ((berit, "guides"), (anna, "others"), (anna, "")):

@@ -14,6 +14,7 @@ from grid.errors import CatalogBusy, ConfigurationError, NotPrivileged
 from grid.namespace import AccessChange, WriteRequest
 from grid.policy import bundles
 from grid.policy.desk import PolicyDesk
+from grid.policy.services import MicroserviceHost
 from grid.policy.stewards import Stewards
 from tests.conftest import make_zone
 
@@ -51,6 +52,11 @@ def watched(tmp_path: Path, catalog_url: str) -> Iterator[Zone]:
     zone.close()
 
 
+def asking(zone: Zone, stewards: Stewards) -> MicroserviceHost:
+    """What clients' questions are put to."""
+    return MicroserviceHost(zone.namespace, PolicyDesk(zone.namespace, zone.policy, stewards))
+
+
 def recorded(zone: Zone, **options) -> list[tuple[str, str, str]]:
     with zone.database.read() as tx:
         found = journal.recent_decisions(tx, limit=100, **options)
@@ -86,7 +92,7 @@ def test_no_byte_of_an_audited_location_leaves_without_its_record(watched: Zone,
 def test_stewards_see_their_locations_and_no_others(watched: Zone) -> None:
     for path in ("raw/v1/a", "raw/v2/a"):
         read(watched, "berit", path)
-    desk = PolicyDesk(watched.namespace, watched.policy, Stewards(watched.settings.stewards))
+    desk = asking(watched, Stewards(watched.settings.stewards))
     anna = watched.namespace.users.caller("anna", "tempZone")
     berit = watched.namespace.users.caller("berit", "tempZone")
     rods = watched.namespace.users.caller("rods", "tempZone")
@@ -113,9 +119,7 @@ def test_stewards_see_the_jobs_of_their_locations(watched: Zone) -> None:
     for path in ("raw/v1/day one", "raw/v2"):
         watched.namespace.collections.create(rods, f"{HOME}/{path}", parents=True)
         watched.namespace.objects.put(rods, f"{HOME}/{path}/b c", b"x", WriteRequest(size_bytes=1))
-    desk = PolicyDesk(
-        watched.namespace, watched.policy, Stewards((("guides", [f"{HOME}/raw/v1/day one/**"]),))
-    )
+    desk = asking(watched, Stewards((("guides", [f"{HOME}/raw/v1/day one/**"]),)))
     for name, count in (("rods", 2), ("anna", 1)):
         caller = watched.namespace.users.caller(name, "tempZone")
         assert len(desk.call(caller, "jobs_list", {"all": True})) == count, name
@@ -126,7 +130,7 @@ def test_stewards_see_the_jobs_of_their_locations(watched: Zone) -> None:
 def test_what_others_did_has_no_name_for_who_does_not_look_after_it(watched: Zone) -> None:
     read(watched, "rods", "raw/v1/a")
     read(watched, "berit", "raw/v1/a")
-    desk = PolicyDesk(watched.namespace, watched.policy, Stewards(watched.settings.stewards))
+    desk = asking(watched, Stewards(watched.settings.stewards))
 
     def actors(name: str) -> list[str]:
         caller = watched.namespace.users.caller(name, "tempZone")

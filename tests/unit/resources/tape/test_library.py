@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -41,7 +41,7 @@ class MemoryShelf:
     def receive(self, entry: Entry, blocks: Iterator[memoryview]) -> None:
         self.recalled[entry.file_id] = b"".join(bytes(block) for block in blocks)
 
-    def make_room(self, size: int, pinned: Sequence[str]) -> bool:
+    def make_room(self, size: int, is_pinned: Callable[[str], bool]) -> bool:
         return True
 
     def removed(self, forget: Callable[[list[str]], None]) -> None:

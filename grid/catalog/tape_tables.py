@@ -1,0 +1,96 @@
+"""The tables of tape libraries: cartridges, what is on them, what waits to be written, recalls."""
+
+from sqlalchemy import BigInteger, Column, Double, Index, Integer, PrimaryKeyConstraint, Table
+
+from grid.catalog.tables import id_column, metadata, text_column
+
+tape_libraries = Table(
+    "tape_libraries",
+    metadata,
+    id_column("resource_id", primary_key=True),
+    Column("created_at", Double, nullable=False),  # where the library's own time begins
+    Column("mounts", Integer, nullable=False, server_default="0"),
+    text_column("moment", "{}"),  # how drives and robot are, as JSON
+    text_column("faults", "{}"),  # drive or `robot` to what is wrong with it, as JSON
+    Column("lease_id", BigInteger),  # of the process that moves the robot
+)
+
+tape_cartridges = Table(
+    "tape_cartridges",
+    metadata,
+    id_column("resource_id"),
+    text_column("label", None),
+    Column("capacity_bytes", BigInteger, nullable=False),
+    Column("used_bytes", BigInteger, nullable=False, server_default="0"),
+    Column("deleted_bytes", BigInteger, nullable=False, server_default="0"),
+    Column("mounts", Integer, nullable=False, server_default="0"),
+    text_column("condition", "good"),
+    text_column("bad_blocks", "[]"),
+    PrimaryKeyConstraint("resource_id", "label"),
+)
+
+tape_landing = Table(
+    "tape_landing",  # objects whose bytes wait on a library's disk to be written
+    metadata,
+    id_column("resource_id"),
+    id_column("data_id"),
+    Column("since", Double, nullable=False),
+    PrimaryKeyConstraint("resource_id", "data_id"),
+)
+
+tape_entries = Table(
+    "tape_entries",
+    metadata,
+    id_column("resource_id"),
+    text_column("file_id", None),
+    id_column("data_id"),
+    text_column("name", None),
+    text_column("cartridge", None),
+    Column("container", Integer, nullable=False),
+    Column("offset_bytes", BigInteger, nullable=False),
+    Column("start", BigInteger, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    text_column("digest", None),
+    PrimaryKeyConstraint("resource_id", "file_id"),
+    Index("ix_tape_entries_cartridge", "resource_id", "cartridge", "start"),
+)
+
+tape_requests = Table(
+    "tape_requests",
+    metadata,
+    id_column("id", primary_key=True),
+    id_column("resource_id"),
+    text_column("file_id", None),
+    text_column("name", None),
+    text_column("cartridge"),
+    Column("start", BigInteger, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    text_column("user_name", None),
+    Column("priority", Integer, nullable=False),
+    text_column("state", None),
+    text_column("reason"),
+    Column("requested_at", Double, nullable=False),
+    Column("mounts_before", Integer, nullable=False),
+    Column("estimate_at", Double, nullable=False),
+    Column("started_at", Double, nullable=False, server_default="0"),
+    Column("finished_at", Double, nullable=False, server_default="0"),
+    Column("pin_until", Double, nullable=False, server_default="0"),
+    Column("mounts_at_start", Integer, nullable=False, server_default="0"),
+    Column("pin_s", Double, nullable=False),
+    Index("ix_tape_requests_cartridge", "resource_id", "state", "cartridge", "start"),
+    Index("ix_tape_requests_oldest", "resource_id", "state", "cartridge", "id"),
+    Index("ix_tape_requests_urgent", "resource_id", "state", "cartridge", "priority"),
+    Index("ix_tape_requests_file", "resource_id", "file_id", "state"),
+    Index("ix_tape_requests_user", "user_name", "state", "id"),
+)
+
+tape_waiting = Table(
+    "tape_waiting",  # what is queued, summed up: a choice costs nothing with the number of requests
+    metadata,
+    id_column("resource_id"),
+    text_column("cartridge", None),
+    text_column("user_name", None),
+    Column("requests", BigInteger, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    PrimaryKeyConstraint("resource_id", "cartridge", "user_name"),
+)

@@ -1,0 +1,1 @@
+"""Storage tiers at work: libraries on the catalog's state, and the process that moves the robot."""

@@ -1,0 +1,165 @@
+"""What clients may ask of the tape libraries through the protocol's own rule-execution call, with their own rights.
+
+For everybody: `stage_request`, `stage_status`, `stage_cancel`, `stage_pin`. For operators, who are administrators:
+`tape_show`, `tape_fault`, `tape_condition`, `tape_repack`.
+"""
+
+import statistics
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import Any, Final
+
+from grid.catalog import resources as resource_rows
+from grid.catalog import tape
+from grid.errors import GridError, InvalidArgument, NotFound
+from grid.model import Caller, Resource
+from grid.namespace import Namespace
+from grid.namespace.context import require_admin
+from grid.tiers.libraries import Libraries, library_settings
+
+_CONDITIONS: Final = ("good", "full", "protected", "lost")
+
+Answer = tuple[Callable[..., Any], dict[str, type]]
+
+
+class TapeDesk:
+    """Answers clients' questions about recalls and libraries."""
+
+    def __init__(self, namespace: Namespace, libraries: Libraries) -> None:
+        self._namespace = namespace
+        self._libraries = libraries
+        self._database = namespace.context.database
+        self.answers: dict[str, Answer] = {
+            "stage_request": (self._request, {"paths": list, "priority": int, "pin_s": int, "admin": bool}),
+            "stage_status": (self._status, {"requests": list, "all": bool, "ended": bool}),
+            "stage_cancel": (self._cancel, {"requests": list}),
+            "stage_pin": (self._pin, {"requests": list, "seconds": int}),
+            "tape_show": (self._show, {"resource": str}),
+            "tape_fault": (self._fault, {"resource": str, "part": str, "fault": str}),
+            "tape_condition": (
+                self._condition,
+                {"resource": str, "label": str, "condition": str, "bad_block": int},
+            ),
+            "tape_repack": (self._repack, {"resource": str, "label": str}),
+        }
+
+    # -- recalls ---------------------------------------------------------------------------------------------
+
+    def _request(
+        self, caller: Caller, paths: list[Any], priority: int = 5, pin_s: int = -1, admin: bool = False
+    ) -> list[dict[str, Any]]:
+        """Ask for several; one that cannot be asked for is rejected with the reason, the others are asked for."""
+        found = []
+        for path in paths:
+            try:
+                found.append(
+                    self._namespace.recalls.ask(
+                        caller,
+                        str(path),
+                        priority=priority,
+                        pin_s=None if pin_s < 0 else float(pin_s),
+                        admin=admin,
+                    )
+                )
+            except GridError as error:
+                found.append({"request": 0, "path": str(path), "state": "rejected", "reason": str(error)})
+        return found
+
+    def _status(
+        self, caller: Caller, requests: list[Any] | None = None, all: bool = False, ended: bool = False
+    ) -> list[dict[str, Any]]:
+        if requests:
+            return [self._namespace.recalls.status(caller, _number(one)) for one in requests]
+        return self._namespace.recalls.listed(caller, everybodys=all, ended=ended, limit=1000)
+
+    def _cancel(self, caller: Caller, requests: list[Any]) -> list[dict[str, Any]]:
+        return [self._namespace.recalls.cancel(caller, _number(one)) for one in requests]
+
+    def _pin(self, caller: Caller, requests: list[Any], seconds: int) -> list[dict[str, Any]]:
+        return [self._namespace.recalls.pin(caller, _number(one), seconds) for one in requests]
+
+    # -- operators -------------------------------------------------------------------------------------------
+
+    def _resource(self, caller: Caller, name: str) -> Resource:
+        require_admin(caller)
+        with self._database.read() as tx:
+            tapes = [r for r in resource_rows.all_by_id(tx).values() if r.type == "tape"]
+        chosen = [r for r in tapes if r.name == name] if name else tapes[:1]
+        if not chosen:
+            known = ", ".join(r.name for r in tapes) or "none"
+            raise NotFound(f"there is no tape resource `{name}` ({known})")
+        return chosen[0]
+
+    def _show(self, caller: Caller, resource: str = "") -> dict[str, Any]:
+        """The library map: drives, robot, cartridges, queue, how far off the estimates were."""
+        chosen = self._resource(caller, resource)
+        state = self._libraries.state(chosen)
+        with self._database.read() as tx:
+            moment, faults = tape.moment(tx, chosen.id), tape.faults(tx, chosen.id)
+            landed = tx.one(
+                "SELECT count(*), min(since) FROM tape_landing WHERE resource_id = :id", {"id": chosen.id}
+            )
+            errors = tape.estimate_errors(tx, chosen.id)
+        factor = library_settings(chosen).clock_factor
+        return {
+            "resource": chosen.name,
+            "clock_factor": factor,
+            "robot": faults.get("robot") or moment.get("robot", "not started yet"),
+            "mounts": moment.get("mounts", 0),
+            "drives": moment.get("drives", []),
+            "cartridges": [asdict(cartridge) for cartridge in state.cartridges()],
+            "queue": [asdict(one) for one in state.waiting()],
+            "to_be_written": int(landed[0]) if landed is not None else 0,
+            "estimates": {
+                "arrived": len(errors),
+                "median_off_by_s": round(statistics.median(map(abs, errors)) / factor, 1) if errors else None,
+            },
+        }
+
+    def _fault(self, caller: Caller, part: str, fault: str = "", resource: str = "") -> dict[str, Any]:
+        """Say that a drive or the robot does not work, or with an empty fault that it does again."""
+        chosen = self._resource(caller, resource)
+        parts = ["robot", *(f"drive{n + 1}" for n in range(library_settings(chosen).settings.drives))]
+        if part not in parts:
+            raise InvalidArgument(f"`{chosen.name}` has no `{part}`; it has {', '.join(parts)}")
+        with self._database.write() as tx:
+            tape.set_fault(tx, chosen.id, part, fault)
+        return {"part": part, "fault": fault}
+
+    def _condition(
+        self, caller: Caller, label: str, condition: str = "", bad_block: int = -1, resource: str = ""
+    ) -> dict[str, Any]:
+        """Say how a cartridge is; of a lost one, the files are named and their promises made anew."""
+        chosen = self._resource(caller, resource)
+        state = self._libraries.state(chosen)
+        known = next((c for c in state.cartridges() if c.label == label), None)
+        if known is None:
+            raise NotFound(f"`{chosen.name}` has no cartridge `{label}`")
+        if condition and condition not in _CONDITIONS:
+            raise InvalidArgument(f"`{condition}` is no condition; {', '.join(_CONDITIONS)} are")
+        changed = replace(known, condition=condition or known.condition)
+        if bad_block >= 0:
+            changed = replace(changed, bad_blocks=(*known.bad_blocks, bad_block))
+        state.save_cartridge(changed)
+        lost = []
+        if changed.condition == "lost":
+            entries = state.entries(label)
+            state.damaged([entry.file_id for entry in entries], f"the cartridge `{label}` is lost")
+            lost = [entry.name for entry in entries]
+        return {"cartridge": asdict(changed), "lost": lost}
+
+    def _repack(self, caller: Caller, label: str, resource: str = "") -> dict[str, Any]:
+        """Have what is wanted of a cartridge written to others, and the cartridge emptied, by the next idle drive."""
+        chosen = self._resource(caller, resource)
+        state = self._libraries.state(chosen)
+        known = next((c for c in state.cartridges() if c.label == label), None)
+        if known is None or known.condition == "lost":
+            raise NotFound(f"`{chosen.name}` has no cartridge `{label}` that can be read")
+        state.save_cartridge(replace(known, condition="repacking"))
+        return {"cartridge": label, "bytes": sum(entry.size for entry in state.entries(label))}
+
+
+def _number(value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise InvalidArgument(f"found `{value}` where the number of a staging request was expected")
