@@ -4,7 +4,7 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
 
-from grid.cli.icmd import account, administer, catalog, listing, policy, program, transfer, tree
+from grid.cli.icmd import account, administer, catalog, listing, policy, program, tape, transfer, tree
 
 
 def _command(name: str, build: Callable[[], ArgumentParser], run: program.Run) -> Callable[[], None]:
@@ -43,3 +43,5 @@ iqstat = _command("iqstat", policy.iqstat_parser, policy.iqstat)
 iqdel = _command("iqdel", policy.iqdel_parser, policy.iqdel)
 iqmod = _command("iqmod", policy.iqmod_parser, policy.iqmod)
 ipolicy = _command("ipolicy", policy.ipolicy_parser, policy.ipolicy)
+istage = _command("istage", tape.istage_parser, tape.istage)
+itape = _command("itape", tape.itape_parser, tape.itape)

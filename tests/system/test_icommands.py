@@ -306,3 +306,47 @@ def test_stewards_push_their_policy_from_where_they_are(tmp_path: Path) -> None:
         admin.ok("iput", "299", f"{place}/299")
     finally:
         assert running.stop() == 0
+
+
+def test_what_is_on_tape_is_listed_asked_for_and_arrives(tmp_path: Path) -> None:
+    make_zone(tmp_path / "zone")
+    running = serve(tmp_path / "zone", workers=2)
+    try:
+        shell = Shell(tmp_path / "shell", running)
+        context = "drives=1;cartridges=2;capacity=10 MB;clock_factor=100;batch=1;batch_age=0;pin=1000 d"
+        shell.ok("iadmin", "mkresc", "tape1", "tape", f"localhost:{tmp_path}/tape", context)
+        for name in ("a", "b"):
+            (shell.folder / name).write_bytes(name.encode() * 5000)
+        shell.ok("imkdir", "raw")
+        shell.ok("iput", "-K", "-R", "tape1", "a", "b", "raw")
+        soon(lambda: shell.ok("ils", "-l", "raw").count("[tape]") == 2)
+        assert re.search(r"rods {14}0 tape1 {9}5000 \S+ & a  \[tape\]\n", shell.ok("ils", "-l", "raw/a"))
+        assert "is on tape, on cartridge T00001" in shell.refused("iget", "raw/a", "back")
+        asked = json.loads(shell.ok("istage", "request", "-r", "raw", "--json"))
+        assert sorted(one["path"].rpartition("/")[2] for one in asked) == ["a", "b"]
+        numbers = [str(one["request"]) for one in asked]
+        shown = shell.ok("istage", "status", *numbers, "--wait")
+        assert shown.count(" done ") == 2
+        assert "off the estimate" in shown
+        assert shell.ok("ils", "-l", "raw").count("[tape+disk]") == 2
+        shell.ok("iget", "raw/a", "back")
+        assert (shell.folder / "back").read_bytes() == b"a" * 5000
+        page = shell.ok("itape")
+        assert "tape1: " in page
+        assert "2 cartridges, 1 empty" in page
+        assert "T00001" in page
+        assert "half were within" in page
+        assert "drive1: stuck" in shell.ok("itape", "fault", "drive1", "stuck")
+        assert "drive1: in order" in shell.ok("itape", "mend", "drive1")
+        assert "which nobody" not in shell.ok("istage", "pin", *numbers, "100")
+        shell.ok("istage", "release", *numbers)
+        (shell.folder / "list").write_text("raw/a\nraw/nothing\n")
+        found = shell.run(
+            "istage", "request", "--from", "list", "--where", "COLL_NAME like '%/raw' and DATA_NAME = 'b'"
+        )
+        assert (found.returncode, found.stdout.count(b"rejected"), found.stdout.count(b" done ")) == (3, 1, 2)
+        assert "found `x` where the number of a request was expected" in shell.refused(
+            "istage", "cancel", "x"
+        )
+    finally:
+        assert running.stop() == 0

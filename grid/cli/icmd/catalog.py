@@ -159,6 +159,11 @@ def iquest(session: iRODSSession, environment: dict[str, Any], arguments: argpar
     return 0
 
 
+def rows_of(session: iRODSSession, query: str) -> list[list[str]]:
+    """What a general query finds."""
+    return _rows(session, *_parse(query))
+
+
 def _print_layout(layout: str, row: list[str]) -> None:
     if layout.count("%s") != len(row):
         raise UserError(f"the format has {layout.count('%s')} places; the query selects {len(row)} columns")

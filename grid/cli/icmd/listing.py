@@ -7,8 +7,10 @@ from typing import Any
 
 import irods.keywords as kw
 from irods.collection import iRODSCollection
+from irods.column import Criterion, Like
 from irods.data_object import iRODSDataObject
 from irods.exception import CollectionDoesNotExist, DataObjectDoesNotExist
+from irods.models import Collection, DataObject
 from irods.session import iRODSSession
 
 from grid.cli.icmd import program
@@ -50,7 +52,9 @@ def ils(session: iRODSSession, environment: dict[str, Any], arguments: argparse.
             if arguments.json:
                 listed.append(_object_facts(session, data_object, arguments.access))
             else:
-                _print_object(session, data_object, arguments, whole_path=True)
+                parent = path.rpartition("/")[0]
+                residency = _residency(session, parent) if arguments.long or arguments.very_long else {}
+                _print_object(session, data_object, arguments, residency, whole_path=True)
             continue
         if arguments.json:
             listed.append(_collection_facts(session, collection, arguments))
@@ -73,8 +77,10 @@ def _print_collection(
         entries = "   ".join(_access_texts(session, collection))
         print(f"        ACL - {entries}   ")
         print(f"        Inheritance - {'Enabled' if collection.inheritance else 'Disabled'}")
+    long = arguments.long or arguments.very_long
+    residency = _residency(session, collection.path) if long else {}
     for data_object in _sorted_objects(collection):
-        _print_object(session, data_object, arguments, whole_path=False)
+        _print_object(session, data_object, arguments, residency, whole_path=False)
     children = sorted(collection.subcollections, key=lambda found: found.path)
     for child in children:
         print(f"  C- {child.path}")
@@ -82,17 +88,30 @@ def _print_collection(
             _print_collection(session, child, arguments)
 
 
+def _residency(session: iRODSSession, collection: str) -> dict[tuple[int, int], str]:
+    """Which replicas of a collection's objects are on tape: (object, number) to `tape` or `tape+disk`."""
+    query = session.query(DataObject.id, DataObject.replica_number, DataObject.status)
+    found = query.filter(Criterion("=", Collection.name, collection)).filter(Like(DataObject.status, "tape%"))
+    return {(row[DataObject.id], row[DataObject.replica_number]): row[DataObject.status] for row in found}
+
+
 def _print_object(
-    session: iRODSSession, found: iRODSDataObject, arguments: argparse.Namespace, *, whole_path: bool
+    session: iRODSSession,
+    found: iRODSDataObject,
+    arguments: argparse.Namespace,
+    residency: dict[tuple[int, int], str],
+    *,
+    whole_path: bool,
 ) -> None:
     if not (arguments.long or arguments.very_long):
         print(f"  {found.path if whole_path else found.name}")
     else:
         for replica in sorted(found.replicas, key=lambda r: r.number):
             stamp = _stamp(replica.modify_time)
+            where = residency.get((found.id, replica.number), "")
             print(
                 f"  {found.owner_name:<12}{replica.number:>7} {replica.resc_hier or replica.resource_name}"
-                f" {replica.size:>12} {stamp} {_STATUS.get(str(replica.status), '?')} {found.name}"
+                f" {replica.size:>12} {stamp} {_STATUS.get(str(replica.status), '?')} {found.name}{f'  [{where}]' if where else ''}"
             )
             if arguments.very_long:
                 print(f"    {replica.checksum or ''}    {found.type}    {replica.path}")

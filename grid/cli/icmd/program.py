@@ -167,7 +167,7 @@ def main(
         0; 2 for a wrong command line; 3 when the server refused or something is not there; 4 when the server
         cannot be reached; 7 when the login failed.
     """
-    arguments = build().parse_args(argv)
+    arguments = build().parse_intermixed_args(argv)
     try:
         environment = read_environment()
         with connect(environment) as session:
