@@ -40,6 +40,7 @@ from grid.tiers.operator import TapeOperator
 from resources import Driver, ResourceError
 from resources.context import COMMON
 from resources.context import read as read_context
+from resources.coordination import CONTEXTS
 from resources.disk import DiskDriver
 from resources.memory import MemoryDriver
 from resources.tape.driver import TapeDriver
@@ -64,7 +65,7 @@ class LocalVaults:
             if resource.type == "tape":
                 library_settings(resource)
             else:
-                read_context(resource.context, COMMON)
+                read_context(resource.context, CONTEXTS.get(resource.type, COMMON))
 
     def make(self, resource: Resource) -> None:
         with storage_errors():

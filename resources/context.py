@@ -25,7 +25,10 @@ Kind = str | tuple[str, ...]
 """`bytes`, `seconds`, `count`, `number`, `path`, or the words that are allowed."""
 
 
-COMMON: Final[dict[str, Kind]] = {"minimum_free_space_for_create_in_bytes": "bytes"}
+COMMON: Final[dict[str, Kind]] = {
+    "minimum_free_space_for_create_in_bytes": "bytes",
+    "maximum_file_size": "bytes",
+}
 """What every storage resource's context string may say."""
 
 
@@ -61,7 +64,7 @@ def read(text: str, known: Mapping[str, Kind]) -> dict[str, Value]:
         if name in known:
             values[name] = _value(name, value, known[name])
             continue
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
         if near:
             raise ContextError(f"found `{name}` in a context string; did you mean `{near[0]}`?")
     return values

@@ -133,6 +133,15 @@ def insert_open(tx: Transaction, entry: OpenWrite) -> None:
     )
 
 
+def open_writes_by_resource(tx: Transaction) -> dict[int, float]:
+    """How many replicas are open for writing, by resource."""
+    rows = tx.all(
+        "SELECT r.resource_id, count(*) FROM open_writes w JOIN replicas r ON r.data_id = w.data_id"
+        " AND r.number = w.replica_number GROUP BY r.resource_id"
+    )
+    return {int(row[0]): float(row[1]) for row in rows}
+
+
 def open_of_object(tx: Transaction, data_id: int) -> OpenWrite | None:
     row = tx.one(f"SELECT {_COLUMNS} FROM open_writes WHERE data_id = :id", {"id": data_id})
     return None if row is None else _open_write(row)

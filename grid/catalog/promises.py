@@ -2,8 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from grid.catalog.database import Transaction
+
+COORDINATION: Final = "coordinating resources"
+"""What copies that a tree of resources wants are recorded under, beside the promises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,15 @@ def queue(tx: Transaction, data_id: int) -> None:
     tx.run(
         "INSERT INTO keep_queue (data_id, queued_at) VALUES (:id, :now) ON CONFLICT (data_id) DO NOTHING",
         {"id": data_id, "now": tx.now},
+    )
+
+
+def queue_resource(tx: Transaction, resource_id: int) -> None:
+    """Note every object with a replica on a resource."""
+    tx.run(
+        "INSERT INTO keep_queue (data_id, queued_at) SELECT DISTINCT data_id, CAST(:now AS DOUBLE PRECISION) FROM replicas"
+        " WHERE resource_id = :id ON CONFLICT (data_id) DO NOTHING",
+        {"id": resource_id, "now": tx.now},
     )
 
 

@@ -50,13 +50,15 @@ def build(context: NamespaceContext, vaults: Vaults, desk: RecallDesk) -> Namesp
     finisher, recalls = Finisher(context), Recalls(context, desk)
     context.bring = recalls.bring
     objects = DataObjects(context, finisher)
+    replicas = Replicas(context, finisher, objects)
+    context.copies = replicas
     return Namespace(
         context=context,
         finisher=finisher,
         objects=objects,
         moves=Moves(context, finisher),
         collections=Collections(context),
-        replicas=Replicas(context, finisher, objects),
+        replicas=replicas,
         checksums=Checksums(context),
         records=ReplicaRecords(context),
         metadata=Metadata(context),

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Protocol
 
-from grid.catalog import avus
+from grid.catalog import avus, promises
 from grid.catalog import collections as collection_rows
 from grid.catalog import objects as object_rows
 from grid.catalog import resources as resource_rows
@@ -16,6 +16,7 @@ from grid.errors import AlreadyExists, InvalidArgument, NotEmpty, NotFound
 from grid.model import COORDINATING_TYPES, STORAGE_TYPES, Access, Caller, Resource
 from grid.namespace.context import NamespaceContext, require_admin
 from grid.namespace.ports import Event
+from resources.coordination import PLACES
 
 
 class Vaults(Protocol):
@@ -156,6 +157,9 @@ class Administration:
         Raises:
             InvalidArgument: no such option.
         """
+        if option == "rebalance":
+            self._rebalance(caller, name)
+            return
         event = self._announce(caller, "change", 0, name)
         column = _RESOURCE_OPTIONS.get(option)
         if column is None:
@@ -173,6 +177,20 @@ class Administration:
             event.subject_id = found.id
             self._context.happened(tx, event, option=option, value=value)
 
+    def _rebalance(self, caller: Caller, name: str) -> None:
+        """Have everything below a resource looked at for copies that its tree wants; done by the job workers."""
+        event = self._announce(caller, "rebalance", 0, name)
+        with self._context.database.write() as tx:
+            found = self._resource(tx, name)
+            known = resource_rows.all_by_id(tx)
+            leaves = [
+                r.id for r in known.values() if found.name in resource_rows.hierarchy(known, r.id).split(";")
+            ]
+            for leaf in leaves:
+                promises.queue_resource(tx, leaf)
+            event.subject_id = found.id
+            self._context.happened(tx, event)
+
     def add_child(self, caller: Caller, parent_name: str, child_name: str, context: str = "") -> None:
         """Put a resource below a coordinating one.
 
@@ -184,6 +202,11 @@ class Administration:
             parent, child = self._resource(tx, parent_name), self._resource(tx, child_name)
             if child.parent_id is not None:
                 raise InvalidArgument(f"`{child_name}` has a parent already", status=Status.CHILD_HAS_PARENT)
+            if parent.type == "compound" and context.strip().lower() not in PLACES:
+                raise InvalidArgument(
+                    f"found the context `{context}` for a child of the compound resource `{parent_name}`; `cache` or"
+                    " `archive` was expected"
+                )
             if parent.type in STORAGE_TYPES:
                 raise InvalidArgument(f"`{parent_name}` holds files and takes no children")
             known = resource_rows.all_by_id(tx)

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 
 from grid import paths
 from grid.catalog import collections as collection_rows
-from grid.catalog import journal, leases
+from grid.catalog import journal, leases, promises
 from grid.catalog import objects as object_rows
 from grid.catalog.acls import AclStore
 from grid.catalog.database import Database, Transaction
 from grid.codes import Status
 from grid.errors import AccessDenied, InvalidArgument, LeaseLost, NotFound, NotOnline, NotPrivileged
-from grid.model import Access, Caller, Collection, DataObject, Replica
-from grid.namespace.ports import Event, PasswordVault, PolicyHooks
+from grid.model import Access, Caller, Collection, DataObject, Replica, Resource
+from grid.namespace.ports import Copies, Event, PasswordVault, PolicyHooks
 from grid.namespace.storage import Storage, Tree
 from resources import StoredFile
 
@@ -27,6 +27,7 @@ class NamespaceContext:
     policy: PolicyHooks
     vault: PasswordVault
     bring: Callable[[Caller, str, bool], None] = field(init=False)
+    copies: Copies = field(init=False)
     acls: AclStore = field(default_factory=AclStore)
     lease_id: int = 0
 
@@ -44,6 +45,12 @@ class NamespaceContext:
         except NotOnline:
             self.bring(caller, path, admin)
             return self.storage.open_for_reading(self.database, tree, replica, path)
+
+    def written(self, caller: Caller, path: str, resource: Resource) -> None:
+        """An object has new content on a resource: copy it to where the tree it is in wants it too."""
+        if resource.parent_id is not None and self.copies.complete(caller, path):
+            with self.database.write(durable=False) as tx:
+                promises.queue(tx, self.data_object(tx, path).id)  # the job workers try again
 
     def path(self, text: str) -> paths.LogicalPath:
         """Check a client's path and that it lies in this zone.

@@ -147,9 +147,26 @@ class DataObjects:
             self._refuse_locked(tx, found, replica, token)
         event = Event("object", "read", caller, path, found.id, {"object": object_facts(found, tree)})
         self._context.policy.witness(event)
+        if not resource_name and replica_number is None:
+            replica = self._through_cache(caller, path, found, tree, replica)
         file = self._context.open_replica(caller, tree, replica, path, admin=admin)
         self._finisher.note_access(replica)
         return OpenForReading(path, found, replica, tree.hierarchy(replica.resource_id), file)
+
+    def _through_cache(
+        self, caller: Caller, path: str, found: DataObject, tree: Tree, replica: Replica
+    ) -> Replica:
+        """What lies in the archive of a compound resource is read from its cache, to which it is copied first."""
+        cache = tree.cache_for(replica.resource_id, replica.size_bytes)
+        if cache is None or replica.status is not ReplicaStatus.GOOD:
+            return replica
+        self._context.copies.replicate(caller, path, tree.hierarchy(cache.id), update=True)
+        with self._context.database.read() as tx:
+            current = self._context.data_object(tx, path)
+        return next(
+            (r for r in current.replicas if r.resource_id == cache.id and r.status is ReplicaStatus.GOOD),
+            replica,
+        )
 
     def _refuse_locked(self, tx: Transaction, found: DataObject, replica: Replica, token: str) -> None:
         if replica.status is ReplicaStatus.INTERMEDIATE:
@@ -332,7 +349,8 @@ class DataObjects:
                 )
             if not within:
                 return None
-            return next((r for r in within if r.status is ReplicaStatus.GOOD), within[0])
+            good = [r for r in within if r.status is ReplicaStatus.GOOD]
+            return tree.best_of(good) if good else within[0]
         return self._context.storage.pick_for_reading(tree, found)
 
     # -- whole puts ------------------------------------------------------------------------------------------
@@ -386,7 +404,7 @@ class DataObjects:
                 raise
             file.close()
         try:
-            return self._register_put(decided, request, name, len(data), checksum)
+            made = self._register_put(decided, request, name, len(data), checksum)
         except ObjectChanged:
             with storage_errors():
                 driver.unlink_staged(name)
@@ -397,6 +415,8 @@ class DataObjects:
             with storage_errors():
                 driver.unlink_staged(name)
             raise
+        self._context.written(caller, path, decided.leaf)
+        return made
 
     def _put_over(
         self, caller: Caller, path: str, data: bytes | memoryview, request: WriteRequest

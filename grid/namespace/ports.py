@@ -128,6 +128,16 @@ class RecallDesk(Protocol):
         """How a request stands, as plain data."""
 
 
+class Copies(Protocol):
+    """Makes the copies that coordinating resources want."""
+
+    def complete(self, caller: Caller, path: str) -> list[str]:
+        """Copy to the siblings and archives that have none; returns what is in the way of others."""
+
+    def replicate(self, caller: Caller, text: str, target_name: str, *, update: bool = False) -> int:
+        """Make a good replica on a resource; returns the bytes copied."""
+
+
 class PasswordVault(Protocol):
     """Seals passwords with the zone's key, so that the catalog never holds one in clear."""
 

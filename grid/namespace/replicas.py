@@ -1,5 +1,6 @@
 """Operations on replicas that move bytes or remove them: replicate, copy, trim."""
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,6 +13,7 @@ from grid.codes import Status
 from grid.errors import (
     AccessDenied,
     ChecksumMismatch,
+    GridError,
     InvalidArgument,
     Locked,
     NoGoodReplica,
@@ -27,6 +29,8 @@ from grid.namespace.finisher import Finisher
 from grid.namespace.ports import Event
 from grid.namespace.storage import Tree, storage_errors
 from grid.namespace.transfers import BUFFER_BYTES, new_name
+
+_log = logging.getLogger("beamgrid.replicas")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,24 @@ class Replicas:
         event = Event("replica", "create", caller, path, found.id, facts, {"replica.resource": leaf.name})
         self._context.policy.before(event)
         return self._copy(event, found, tree, source, leaf, existing)
+
+    def complete(self, caller: Caller, path: str) -> list[str]:
+        """Copy an object to the siblings and archives that coordinating resources want it on.
+
+        Returns:
+            What is in the way of copies that could not be made.
+        """
+        with self._context.database.read() as tx:
+            found = self._context.data_object(tx, path)
+            tree = self._context.storage.tree(tx)
+        reasons = []
+        for leaf in tree.copies_missing(found):
+            try:
+                self.replicate(caller, path, tree.hierarchy(leaf.id), update=True)
+            except GridError as error:
+                _log.warning("%s has no copy on %s yet: %s", path, leaf.name, error)
+                reasons.append(f"no copy on `{leaf.name}` yet: {error}")
+        return reasons
 
     def update_stale(self, caller: Caller, text: str, *, admin: bool = False, every: bool = False) -> int:
         """Bring stale replicas up to date from a good one: the first, or `every` one. Returns the bytes copied."""

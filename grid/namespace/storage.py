@@ -4,10 +4,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from typing import Final
 
+from grid.catalog import leases
 from grid.catalog import objects as object_rows
 from grid.catalog import resources as resource_rows
 from grid.catalog.database import Database, Transaction
@@ -34,7 +35,9 @@ from resources import (
     StoredFile,
     VaultPath,
 )
-from resources.context import ContextError
+from resources.context import COMMON, ContextError, Value, read
+from resources.coordination import CONTEXTS, CREATE, OPEN, Ballot, Node, cache_in_front_of, refusal
+from resources.coordination import Ask as VoteAsk
 from resources.disk import RegisteredFiles
 from resources.tape.driver import NotResident
 
@@ -71,6 +74,8 @@ class Tree:
     """All resources at one moment."""
 
     by_id: Mapping[int, Resource]
+    ballot: Ballot = field(default_factory=Ballot)
+    load: Mapping[int, float] = field(default_factory=dict)
 
     def named(self, name: str) -> Resource:
         """The resource of a name, or the leaf of a hierarchy `root;...;leaf`.
@@ -123,38 +128,108 @@ class Tree:
             current = self.by_id.get(current.parent_id) if current.parent_id is not None else None
         return False
 
+    def root_of(self, resource_id: int) -> Resource:
+        """The resource at the top of the tree that one is in."""
+        current = self.by_id[resource_id]
+        while current.parent_id is not None and current.parent_id in self.by_id:
+            current = self.by_id[current.parent_id]
+        return current
+
+    def node(self, resource: Resource) -> Node:
+        """A resource and what is below it, as the ballot sees it."""
+        coordinates = resource.type in COORDINATING_TYPES
+        settings = _settings(resource.type if coordinates else "", resource.context)
+        return Node(
+            resource.id, resource.name, resource.type, resource.is_down,
+            int(resource.free_space) if resource.free_space.isdigit() else None,
+            int(settings.get("minimum_free_space_for_create_in_bytes", 0)),
+            int(settings["maximum_file_size"]) if "maximum_file_size" in settings else None, settings,
+            resource.parent_context.strip().lower(), self.load.get(resource.id, 0.0),
+            tuple(self.node(child) for child in self.children(resource.id)) if coordinates else (),
+        )  # fmt: skip
+
     def leaf_for_writing(self, resource: Resource, size_bytes: int) -> Resource:
-        """The leaf that takes new bytes: the first one below that is up and has room.
+        """The leaf that takes new bytes, by the votes of the tree at a resource.
 
         Raises:
             ResourceUnavailable: all are down.
-            QuotaExceeded: none has the room its context demands (-311000).
+            QuotaExceeded: none has the room its context demands, or takes a file so large (-311000).
             InvalidArgument: a coordinating resource without children.
         """
-        leaves = self.leaves(resource)
-        if not leaves:
+        node = self.node(resource)
+        if self.is_down(resource):
+            raise ResourceUnavailable(f"`{resource.name}` is marked down", status=Status.SYS_RESC_IS_DOWN)
+        chosen = self.ballot.vote(node, VoteAsk(CREATE, size_bytes))
+        if chosen is not None:
+            return self.by_id[chosen.leaf.id]
+        why = {refusal(leaf, size_bytes) for leaf in node.leaves() if not self.is_down(self.by_id[leaf.id])}
+        if not self.leaves(resource):
             raise InvalidArgument(
                 f"`{resource.name}` has no storage resource below it", status=Status.NO_NEXT_RESC_FOUND
             )
-        usable = [leaf for leaf in leaves if not self.is_down(leaf)]
-        if not usable:
+        if not why:
             raise ResourceUnavailable(f"`{resource.name}` is marked down", status=Status.SYS_RESC_IS_DOWN)
-        roomy = [leaf for leaf in usable if _has_room(leaf, size_bytes)]
-        if not roomy:
-            raise QuotaExceeded(
-                f"`{resource.name}` keeps more room free than {size_bytes} bytes would leave",
-                status=Status.USER_FILE_TOO_LARGE,
+        if "" in why:
+            raise ResourceUnavailable(
+                f"`{resource.name}` has no child that takes new data; a compound resource needs one with the context `cache`",
+                status=Status.NO_NEXT_RESC_FOUND,
             )
-        return roomy[0]
+        raise QuotaExceeded(
+            f"`{resource.name}` takes no file of {size_bytes} bytes: it is too large, or less room than asked for would be"
+            " left",
+            status=Status.USER_FILE_TOO_LARGE,
+        )
+
+    def best_of(self, replicas: list[Replica]) -> Replica:
+        """The replica to read among some, by the votes of the trees they are in; those on disk before those on tape."""
+        roots = {self.root_of(replica.resource_id).id for replica in replicas}
+        if all(self.by_id[root].type in STORAGE_TYPES for root in roots):
+            return min(
+                replicas, key=lambda r: (r.is_offline, self.by_id[r.resource_id].type == "tape", r.number)
+            )
+        holders = {r.resource_id: "offline" if r.is_offline else "good" for r in replicas}
+        votes = [
+            vote
+            for root in sorted(roots)
+            if (vote := self.ballot.vote(self.node(self.by_id[root]), VoteAsk(OPEN, 0, holders))) is not None
+        ]
+        if not votes:
+            return replicas[0]
+        best = max(votes, key=lambda vote: vote.weight).leaf.id
+        return next(replica for replica in replicas if replica.resource_id == best)
+
+    def copies_missing(self, found: DataObject) -> list[Resource]:
+        """The leaves that the trees of an object's good replicas still want a copy on."""
+        good = [r for r in found.replicas if r.status is ReplicaStatus.GOOD]
+        roots = {self.root_of(replica.resource_id).id for replica in good}
+        states = {r.resource_id: "stale" for r in found.replicas} | {
+            r.resource_id: "offline" if r.is_offline else "good" for r in good
+        }
+        ask = VoteAsk(CREATE, max((r.size_bytes for r in good), default=0), states)
+        return [
+            self.by_id[leaf.id]
+            for root in sorted(roots)
+            if self.by_id[root].type in COORDINATING_TYPES
+            for leaf in self.ballot.missing(self.node(self.by_id[root]), ask)
+        ]
+
+    def cache_for(self, resource_id: int, size_bytes: int) -> Resource | None:
+        """The cache leaf to stage to, of a compound resource in whose archive a resource is; None outside of one."""
+        root = self.root_of(resource_id)
+        if root.type not in COORDINATING_TYPES:
+            return None
+        cache = cache_in_front_of(self.node(root), resource_id)
+        vote = self.ballot.vote(cache, VoteAsk(CREATE, size_bytes)) if cache is not None else None
+        return None if vote is None else self.by_id[vote.leaf.id]
 
 
-def _has_room(resource: Resource, size_bytes: int) -> bool:
-    """Whether a new file leaves the free space that the resource's context string asks for."""
-    pairs = dict(part.split("=", 1) for part in resource.context.split(";") if "=" in part)
-    wanted = pairs.get("minimum_free_space_for_create_in_bytes", "").strip()
-    if not wanted.isdigit() or not resource.free_space.isdigit():
-        return True
-    return int(resource.free_space) - max(size_bytes, 0) >= int(wanted)
+@lru_cache(maxsize=1024)
+def _settings(kind: str, context: str) -> Mapping[str, Value]:
+    """A context string as values; one from before it was checked says nothing where it says nonsense."""
+    try:
+        return read(context, CONTEXTS[kind] if kind else COMMON)
+    except ContextError:
+        return {}
 
 
 class Storage:
@@ -167,9 +242,12 @@ class Storage:
         self._drivers: dict[tuple[int, str], Driver] = {}
         self._checked: dict[int, float] = {}
         self._lock = threading.Lock()
+        self._ballot = Ballot()
 
     def tree(self, tx: Transaction) -> Tree:
-        return Tree(resource_rows.all_by_id(tx))
+        known = resource_rows.all_by_id(tx)
+        busy = any(resource.type == "load_balanced" for resource in known.values())
+        return Tree(known, self._ballot, leases.open_writes_by_resource(tx) if busy else {})
 
     def driver(self, resource: Resource, *, check: bool = True) -> Driver:
         """The driver of a leaf, looked at again once a second.
@@ -238,13 +316,10 @@ class Storage:
                 status=Status.SYS_REPLICA_INACCESSIBLE,
             )
         good = [r for r in usable if r.status is ReplicaStatus.GOOD]
-        good.sort(
-            key=lambda r: (r.is_offline, tree.by_id[r.resource_id].type == "tape")
-        )  # what is on disk first
         if preferred_name:
             preferred = tree.named(preferred_name)
-            good.sort(key=lambda r: not tree.is_within(r.resource_id, preferred.id))
-        return (good or usable)[0]
+            good = [r for r in good if tree.is_within(r.resource_id, preferred.id)] or good
+        return tree.best_of(good) if len(good) > 1 else (good or usable)[0]
 
     def open_for_reading(self, database: Database, tree: Tree, replica: Replica, path: str) -> StoredFile:
         """Open a replica's bytes, wherever they are between staging area and logical place.

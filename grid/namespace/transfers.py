@@ -254,6 +254,7 @@ class OpenForWriting:
         self.ended = True
         file.close()
         self.finisher.place_soon()
+        self.context.written(self.caller, self.path, self.resource)
 
     def _register_first(self, event: Event, size: int, checksum: str) -> None:
         """Make the only replica of a new object good."""

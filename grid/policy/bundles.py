@@ -400,7 +400,7 @@ def activate(
     with database.write() as tx:
         generation = rows.activate_bundle(tx, new, instead_of=instead_of)
         if generation:
-            promises.keep_only(tx, [keep.id for keep in found.active.keeps])
+            promises.keep_only(tx, [promises.COORDINATION, *(keep.id for keep in found.active.keeps)])
     if not generation:
         raise BundleError("another bundle was activated meanwhile; nothing was changed: push again")
     return generation

@@ -25,7 +25,12 @@ _COMMANDS = {
     "atg": (2, 2, "group user", "add a user to a group"),
     "rfg": (2, 2, "group user", "remove a user from a group"),
     "mkresc": (2, 4, "name type [host:path] [context]", "add a resource"),
-    "modresc": (3, 3, "name option value", "change comment, context, status, free_space, ..."),
+    "modresc": (
+        2,
+        3,
+        "name option [value]",
+        "change comment, context, status, free_space, medium, ...; or rebalance",
+    ),
     "rmresc": (1, 1, "name", "remove a resource that holds nothing"),
     "addchildtoresc": (2, 3, "parent child [context]", "put a resource below another"),
     "rmchildfromresc": (2, 2, "parent child", "take it out again"),
@@ -78,7 +83,7 @@ def _change(session: iRODSSession, command: str, a: list[str]) -> None:
         host, _, path = (a[2] if len(a) > 2 else "").partition(":")
         session.resources.create(a[0], a[1], host, path, a[3] if len(a) > 3 else "")
     elif command == "modresc":
-        session.resources.modify(a[0], a[1], a[2])
+        session.resources.modify(a[0], a[1], a[2] if len(a) > 2 else "")
     elif command == "rmresc":
         session.resources.remove(a[0])
     elif command == "addchildtoresc":
