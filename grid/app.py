@@ -37,6 +37,7 @@ from grid.server.worker import Worker, stop_on_signals
 from grid.tiers.desk import TapeDesk
 from grid.tiers.libraries import Libraries, library_settings, make_library, tape_driver
 from grid.tiers.operator import TapeOperator
+from grid.tiers.scrubbing import Scrubber
 from resources import Driver, ResourceError
 from resources.context import COMMON
 from resources.context import read as read_context
@@ -220,13 +221,15 @@ def _with_zone(folder: Path, settings: Settings, role: str, run: Callable[[Zone]
         zone.close()
 
 
-def move_robots(zone: Zone) -> None:
-    """Let a thread of this process be the operator of the zone's tape libraries, if it is elected."""
+def keep_tiers(zone: Zone) -> None:
+    """Let threads of this process be the operator of the zone's tape libraries, and scrub, as far as nobody else does."""
     context = zone.namespace.context
     operator = TapeOperator(
         zone.database, context.storage, Libraries(zone.database, zone.settings.zone), context.lease_id
     )
-    threading.Thread(target=operator.run, args=(threading.Event(),), name="tape", daemon=True).start()
+    scrubber = Scrubber(zone.database, zone.namespace, context.lease_id)
+    for name, work in (("tape", operator.run), ("scrub", scrubber.run)):
+        threading.Thread(target=work, args=(threading.Event(),), name=name, daemon=True).start()
 
 
 def serve(folder: Path, settings: Settings) -> int:
@@ -271,7 +274,7 @@ def serve(folder: Path, settings: Settings) -> int:
 
     def run_jobs(_place: int) -> None:
         def work(zone: Zone) -> None:
-            move_robots(zone)
+            keep_tiers(zone)
             JobWorker(
                 zone.database, zone.policy, zone.host, zone.namespace, threads=settings.job_threads
             ).run()

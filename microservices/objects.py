@@ -1,6 +1,6 @@
 """Microservices on data objects, replicas and collections."""
 
-from microservices.ports import Grid
+from microservices.ports import Grid, MicroserviceError
 from microservices.registry import Parameter, microservice
 
 
@@ -106,3 +106,68 @@ def trim(grid: Grid, replica: str) -> None:
 def remove_trashed(grid: Grid, object: str) -> None:  # the language's own word
     """Remove a data object that is in the trash for good; one that is gone already is success."""
     grid.remove_trashed(object)
+
+
+@microservice(
+    "verify_replica", Parameter("replica", "Replica"), result="Bool", effects=("data.read", "catalog.write")
+)
+def verify_replica(grid: Grid, replica: str) -> bool:
+    """Read a replica and compare it with its recorded checksum; a bad one is stale from then on."""
+    path, _, number = replica.rpartition(" ")
+    return grid.verify_replica(path, int(number))
+
+
+@microservice("mark_damaged", Parameter("replica", "Replica"), result="", effects=("catalog.write",))
+def mark_damaged(grid: Grid, replica: str) -> None:
+    """Say that a replica is not good any more; its promises are made anew."""
+    path, _, number = replica.rpartition(" ")
+    grid.mark_damaged(path, int(number))
+
+
+@microservice(
+    "stage",
+    Parameter("object", "Object"),
+    Parameter("priority", "Int", required=False),
+    result="",
+    effects=("data.read",),
+)
+def stage(grid: Grid, object: str, priority: int = 5) -> None:
+    """Bring a data object back from tape; not done before it is on disk, so a job that asks for it tries again."""
+    standing = grid.stage(object, priority)
+    if standing:
+        raise MicroserviceError(standing, retry=True)
+
+
+@microservice(
+    "recall",
+    Parameter("object", "Object"),
+    Parameter("to", "Resource"),
+    result="Size",
+    effects=("data.read", "data.write"),
+)
+def recall(grid: Grid, object: str, to: str) -> int:
+    """Bring a data object back from tape and make a good replica on a resource; returns the bytes copied."""
+    stage(grid, object)
+    return grid.replicate(object, to)
+
+
+@microservice(
+    "erase",
+    Parameter("subject", "Collection"),
+    Parameter("copies", "Text"),
+    Parameter("method", "Text"),
+    result="",
+    effects=("data.delete",),
+)
+def erase(grid: Grid, subject: str, copies: str, method: str) -> None:
+    """Remove every data object of a collection for good, past the trash, on every resource; gone already is success.
+
+    What was on tape is forgotten by the library and overwritten when its cartridge is repacked.
+    """
+    if copies != "all":
+        raise MicroserviceError(f"found `{copies}` as the copies to erase; `all` was expected")
+    if method != "unlink":
+        raise MicroserviceError(
+            f"found the method `{method}`; only `unlink` is possible, because nothing here is encrypted"
+        )
+    grid.erase(subject)

@@ -45,6 +45,18 @@ class Grid(Protocol):
     def trim(self, path: str, number: int) -> None:
         """Remove a replica while another good one is left."""
 
+    def verify_replica(self, path: str, number: int) -> bool:
+        """Whether a replica has what is recorded of it; one that has not is stale from then on."""
+
+    def mark_damaged(self, path: str, number: int) -> None:
+        """Say that a replica is not good any more."""
+
+    def stage(self, path: str, priority: int) -> str:
+        """Ask for a data object on tape to be brought back; empty once it is on disk, else how that stands."""
+
+    def erase(self, path: str) -> int:
+        """Remove every data object of a collection for good, past the trash; returns how many there were."""
+
     def replicate(self, path: str, resource: str) -> int:
         """Make a good replica on a resource; returns the bytes copied, 0 when it was there."""
 

@@ -16,6 +16,7 @@ from grid.namespace.context import NamespaceContext
 from grid.namespace.creation import WriteRequest
 from grid.namespace.data_objects import DataObjects, ObjectStat
 from grid.namespace.finisher import Finisher
+from grid.namespace.fixity import Fixity
 from grid.namespace.metadata import Metadata, MetadataOperation, Subject
 from grid.namespace.moves import Moves
 from grid.namespace.ports import Event, PolicyHooks, RecallDesk
@@ -43,6 +44,7 @@ class Namespace:
     users: Users
     administration: Administration
     recalls: Recalls
+    fixity: Fixity
 
 
 def build(context: NamespaceContext, vaults: Vaults, desk: RecallDesk) -> Namespace:
@@ -66,6 +68,7 @@ def build(context: NamespaceContext, vaults: Vaults, desk: RecallDesk) -> Namesp
         users=Users(context),
         administration=Administration(context, vaults),
         recalls=recalls,
+        fixity=Fixity(context, replicas),
     )
 
 

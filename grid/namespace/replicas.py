@@ -18,13 +18,15 @@ from grid.errors import (
     Locked,
     NoGoodReplica,
     NotFound,
+    ResourceUnavailable,
+    StorageFailed,
 )
 from grid.model import Access, Caller, DataObject, Replica, ReplicaStatus, Resource
 from grid.namespace import steps
 from grid.namespace.context import NamespaceContext
 from grid.namespace.creation import WriteRequest
 from grid.namespace.data_objects import DataObjects, object_facts
-from grid.namespace.digests import DigestTap, scheme_of
+from grid.namespace.digests import DigestTap, of_file, scheme_of
 from grid.namespace.finisher import Finisher
 from grid.namespace.ports import Event
 from grid.namespace.storage import Tree, storage_errors
@@ -100,7 +102,52 @@ class Replicas:
         }
         event = Event("replica", "create", caller, path, found.id, facts, {"replica.resource": leaf.name})
         self._context.policy.before(event)
-        return self._copy(event, found, tree, source, leaf, existing)
+        others = (
+            [] if source_name or source_number is not None else self._other_sources(found, tree, source, leaf)
+        )
+        return self._copy_from_any(event, found, tree, [source, *others], leaf, existing)
+
+    def _other_sources(self, found: DataObject, tree: Tree, source: Replica, leaf: Resource) -> list[Replica]:
+        return [
+            replica
+            for replica in found.replicas
+            if replica.status is ReplicaStatus.GOOD
+            and replica.number != source.number
+            and replica.resource_id != leaf.id
+            and not tree.is_down(tree.by_id[replica.resource_id])
+        ]
+
+    def _copy_from_any(
+        self,
+        event: Event,
+        found: DataObject,
+        tree: Tree,
+        sources: list[Replica],
+        leaf: Resource,
+        existing: Replica | None,
+    ) -> int:
+        """Copy from the first source that has what is recorded of it; one that has not is stale from then on."""
+        for source in sources[:-1]:
+            try:
+                return self._copy(event, found, tree, source, leaf, existing)
+            except (ChecksumMismatch, StorageFailed, ResourceUnavailable) as error:
+                _log.warning(
+                    "%s is copied from another replica than %d: %s", found.path, source.number, error
+                )
+        return self._copy(event, found, tree, sources[-1], leaf, existing)
+
+    def _distrust(self, found: DataObject, source: Replica, reason: str) -> None:
+        """A replica was read and is not what is recorded of it."""
+        with self._context.database.write() as tx:
+            tx.run(
+                "UPDATE replicas SET status = :stale, comments = :why WHERE data_id = :id AND number = :n"
+                " AND modify_time = :m AND status = :good",
+                {
+                    "stale": int(ReplicaStatus.STALE), "good": int(ReplicaStatus.GOOD), "why": reason[:900],
+                    "id": found.id, "n": source.number, "m": source.modify_time,
+                },
+            )  # fmt: skip
+            promises.queue(tx, found.id)
 
     def complete(self, caller: Caller, path: str) -> list[str]:
         """Copy an object to the siblings and archives that coordinating resources want it on.
@@ -145,7 +192,7 @@ class Replicas:
         stored = self._context.open_replica(
             event.caller, tree, source, found.path, admin=event.caller.is_admin
         )
-        tap = DigestTap(scheme_of(source.checksum)) if source.checksum else None
+        tap = DigestTap(scheme_of(source.checksum) if source.checksum else "sha2")
         try:
             with storage_errors():
                 steps.reached("stage.before")
@@ -153,21 +200,27 @@ class Replicas:
                 steps.reached("stage.after")
                 buffer, offset = memoryview(bytearray(BUFFER_BYTES)), 0
                 while count := stored.read_into(buffer, offset):
-                    if tap is not None:
-                        tap.see(offset, buffer[:count])
+                    tap.see(offset, buffer[:count])
                     steps.reached("bytes.before")
                     file.write(buffer[:count], offset)
                     steps.reached("bytes.after")
-                    if tap is not None:
-                        tap.settle()
+                    tap.settle()
                     offset += count
                 steps.reached("sync.before")
                 file.sync()
                 steps.reached("sync.after")
+                digest = tap.result(offset)
+                written = of_file(file, tap.scheme)
                 file.close()
-            if tap is not None and tap.result(offset) != source.checksum:
-                raise ChecksumMismatch(
+            if source.checksum and digest != source.checksum:
+                reason = (
                     f"replica {source.number} of `{found.path}` does not have its recorded checksum any more"
+                )
+                self._distrust(found, source, reason)
+                raise ChecksumMismatch(reason)
+            if written != digest:
+                raise StorageFailed(
+                    f"what was written of `{found.path}` to `{leaf.name}` does not read the same"
                 )
             self._register_copy(event, found, source, leaf, existing, name, offset)
         except BaseException:

@@ -4,10 +4,20 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from grid.catalog import objects as object_rows
 from grid.codes import Status
-from grid.errors import AccessDenied, InvalidArgument, MicroserviceFailed, NoGoodReplica, NotEmpty, NotFound
+from grid.errors import (
+    AccessDenied,
+    InvalidArgument,
+    MicroserviceFailed,
+    NoGoodReplica,
+    NotEmpty,
+    NotFound,
+    NotOnline,
+)
 from grid.model import Caller
 from grid.namespace import AccessChange, ChecksumRequest, Namespace, OpenForReading, TrimRequest
+from grid.namespace.fixity import NOT_GOOD, ON_TAPE
 from grid.namespace.storage import storage_errors
 from grid.policy import attributes
 from microservices import ByteReader, MicroserviceError, declarations
@@ -92,7 +102,8 @@ class MicroserviceHost:
         try:
             result = entry.function(_CallersGrid(self._namespace, caller), **values)
         except MicroserviceError as error:
-            raise MicroserviceFailed(str(error)) from error
+            failed = NotOnline if error.retry else MicroserviceFailed
+            raise failed(str(error)) from error
         if entry.result in ("Collection", "Object") and caller.rights_of_rules:
             return Entity(entry.result, str(result), str(result))
         return result
@@ -168,6 +179,35 @@ class _CallersGrid:
             self._namespace.replicas.trim(self._caller, path, TrimRequest(replica_number=number))
         except NoGoodReplica:
             return  # it is gone already
+
+    def verify_replica(self, path: str, number: int) -> bool:
+        outcome = self._namespace.fixity.verify(self._caller, path, number)
+        if outcome.what in (ON_TAPE, NOT_GOOD):
+            raise MicroserviceFailed(f"replica {number} of `{path}` was not read: it is {outcome.what}")
+        return not outcome.is_bad
+
+    def mark_damaged(self, path: str, number: int) -> None:
+        self._namespace.fixity.mark_damaged(self._caller, path, number, "a rule says it is damaged")
+
+    def stage(self, path: str, priority: int) -> str:
+        standing = self._namespace.recalls.ask(self._caller, path, priority=priority)
+        if standing["state"] == "done":
+            return ""
+        return f"request {standing['request']} for `{path}` is {standing['state']} on cartridge {standing['cartridge']}"
+
+    def erase(self, path: str) -> int:
+        moves, count = self._namespace.moves, 0
+        while True:
+            with self._namespace.context.database.read() as tx:
+                found = object_rows.below(tx, path, limit=1000)
+            if not found:
+                return count
+            for _, name in found:
+                try:
+                    moves.unlink(self._caller, name, force=True)
+                except NotFound:
+                    continue  # somebody else removed it
+                count += 1
 
     def replicate(self, path: str, resource: str) -> int:
         return self._namespace.replicas.replicate(self._caller, path, resource)

@@ -1,18 +1,19 @@
 """What clients may ask of the tape libraries through the protocol's own rule-execution call, with their own rights.
 
 For everybody: `stage_request`, `stage_status`, `stage_cancel`, `stage_pin`. For operators, who are administrators:
-`tape_show`, `tape_fault`, `tape_condition`, `tape_repack`.
+`tape_show`, `tape_fault`, `tape_condition`, `tape_repack`; `scrub_start`, `scrub_show`, `scrub_stop`.
 """
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any, Final
 
 from grid.catalog import resources as resource_rows
-from grid.catalog import tape
+from grid.catalog import scrubs, tape
+from grid.catalog.scrubs import Scrub
 from grid.errors import GridError, InvalidArgument, NotFound
-from grid.model import Caller, Resource
+from grid.model import STORAGE_TYPES, Caller, Resource
 from grid.namespace import Namespace
 from grid.namespace.context import require_admin
 from grid.tiers.libraries import Libraries, library_settings
@@ -41,6 +42,9 @@ class TapeDesk:
                 {"resource": str, "label": str, "condition": str, "bad_block": int},
             ),
             "tape_repack": (self._repack, {"resource": str, "label": str}),
+            "scrub_start": (self._scrub_start, {"resource": str, "rate": int, "repair": bool}),
+            "scrub_show": (self._scrub_show, {"scrub": int}),
+            "scrub_stop": (self._scrub_stop, {"scrub": int}),
         }
 
     # -- recalls ---------------------------------------------------------------------------------------------
@@ -157,6 +161,45 @@ class TapeDesk:
             raise NotFound(f"`{chosen.name}` has no cartridge `{label}` that can be read")
         state.save_cartridge(replace(known, condition="repacking"))
         return {"cartridge": label, "bytes": sum(entry.size for entry in state.entries(label))}
+
+    # -- scrubs ----------------------------------------------------------------------------------------------
+
+    def _scrub_start(
+        self, caller: Caller, resource: str, rate: int = 100_000_000, repair: bool = False
+    ) -> dict[str, Any]:
+        """Have everything on a resource read, at so many bytes/s at the most."""
+        require_admin(caller)
+        if rate < 1:
+            raise InvalidArgument(f"found a rate of {rate} bytes/s; one above 0 was expected")
+        with self._database.write() as tx:
+            found = resource_rows.by_name_or_none(tx, resource)
+            if found is None or found.type not in STORAGE_TYPES:
+                raise NotFound(f"there is no storage resource `{resource}`")
+            number = scrubs.start(tx, found.id, rate=float(rate), repair=repair)
+        return self._scrub_show(caller, number)[0]
+
+    def _scrub_show(self, caller: Caller, scrub: int = 0) -> list[dict[str, Any]]:
+        """How the latest passes stand, or one with what it found."""
+        require_admin(caller)
+        with self._database.read() as tx:
+            known = resource_rows.all_by_id(tx)
+            if not scrub:
+                return [_scrub_data(one, known, []) for one in scrubs.listed(tx, limit=20)]
+            found = scrubs.by_id_or_none(tx, scrub)
+            if found is None:
+                raise NotFound(f"there is no scrub {scrub}")
+            return [_scrub_data(found, known, scrubs.findings(tx, scrub))]
+
+    def _scrub_stop(self, caller: Caller, scrub: int) -> dict[str, Any]:
+        require_admin(caller)
+        with self._database.write() as tx:
+            scrubs.end(tx, scrub, "stopped")
+        return self._scrub_show(caller, scrub)[0]
+
+
+def _scrub_data(scrub: Scrub, known: Mapping[int, Resource], found: list[dict[str, Any]]) -> dict[str, Any]:
+    resource = known.get(scrub.resource_id)
+    return {**asdict(scrub), "resource": resource.name if resource else "removed", "findings": found}
 
 
 def _number(value: Any) -> int:

@@ -3,10 +3,10 @@
 from alembic import context
 from sqlalchemy import Connection
 
-from grid.catalog import tape_tables, views
+from grid.catalog import tier_tables, views
 from grid.catalog.tables import metadata
 
-assert tape_tables.tape_libraries.metadata is metadata  # its tables are among those
+assert tier_tables.tape_libraries.metadata is metadata  # its tables are among those
 
 
 def run() -> None:

@@ -1,4 +1,4 @@
-"""`istage` and `itape`: bringing data back from tape, and the libraries as their operators see them."""
+"""`istage`, `itape`, `iscrub`: bringing data back from tape, libraries as their operators see them, reading all of a resource."""
 
 import argparse
 import sys
@@ -265,3 +265,47 @@ def _print_library(found: dict[str, Any]) -> None:
             f"  of the last {found['estimates']['arrived']} that arrived, half were within"
             f" {found['estimates']['median_off_by_s']} s of the estimate"
         )
+
+
+def iscrub_parser() -> argparse.ArgumentParser:
+    parser = program.parser(
+        "iscrub",
+        "Read everything on a resource, at a bounded rate, and compare it with the recorded checksums. Bad replicas are named,"
+        " marked stale and, with --repair, made good again from another replica. A pass goes on after a restart.",
+        "iscrub start diskResc\niscrub start diskResc --rate 50000000 --repair\niscrub show\niscrub show 10234\niscrub stop 10234",
+    )  # fmt: skip
+    parser.add_argument("what", nargs="?", default="show", choices=("start", "show", "stop"))
+    parser.add_argument(
+        "subject", nargs="?", default="", help="a resource to start, else the number of a pass"
+    )
+    parser.add_argument(
+        "--rate", type=int, default=100_000_000, metavar="BYTES", help="bytes/s at the most (100,000,000)"
+    )
+    parser.add_argument("--repair", action="store_true", help="make bad replicas good again")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    return parser
+
+
+def iscrub(session: iRODSSession, environment: dict[str, Any], arguments: argparse.Namespace) -> int | None:
+    if arguments.what == "start":
+        asked = {"resource": arguments.subject, "rate": arguments.rate, "repair": arguments.repair}
+        found = [call(session, "scrub_start", asked)]
+    elif arguments.what == "stop":
+        found = [call(session, "scrub_stop", {"scrub": _whole(arguments.subject)})]
+    else:
+        found = call(session, "scrub_show", {"scrub": _whole(arguments.subject)} if arguments.subject else {})
+    if arguments.json:
+        program.print_json(found)
+        return None
+    for one in found:
+        print(
+            f"{one['id']:>8} {one['resource']:<16} {one['state']:<8} {one['checked']} replicas, {one['read_bytes']:,} bytes read,"
+            f" {one['bad']} bad, {one['repaired']} repaired, {one['skipped']} not read"
+        )
+        for finding in one["findings"]:
+            print(
+                f"         {finding['outcome']}: {finding['path']} replica {finding['replica']}  {finding['reason']}".rstrip()
+            )
+    if not found:
+        print("nothing was scrubbed yet")
+    return None

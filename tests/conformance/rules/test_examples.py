@@ -50,7 +50,9 @@ def test_a_test_that_expects_something_else_fails_and_says_what_happened() -> No
 
 def test_a_zone_does_not_serve_what_it_cannot_do() -> None:
     text = next(p for p in EXAMPLES if p.stem == "esrf_proprietary").read_text()
-    with pytest.raises(BundleError, match="this zone cannot do `confirmed_download`, `erase`"):
+    with pytest.raises(
+        BundleError, match="this zone cannot do `confirmed_download`, `principal_investigators`"
+    ):
         checked({"p.policy": text}, "esrf")
 
 

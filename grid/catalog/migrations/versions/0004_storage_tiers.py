@@ -1,4 +1,4 @@
-"""Tape libraries: cartridges, what is on them, what waits to be written, recalls.
+"""Storage tiers: tape libraries, what is on cartridges, recalls; passes that read a resource.
 
 Revision ID: 0004
 Revises: 0003
@@ -102,4 +102,31 @@ def upgrade() -> None:
         sa.Column("requests", sa.BigInteger(), nullable=False),
         sa.Column("size_bytes", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("resource_id", "cartridge", "user_name", name=op.f("pk_tape_waiting")),
+    )
+    op.create_table(
+        "scrubs",
+        sa.Column("id", EntityId, nullable=False),
+        sa.Column("resource_id", EntityId, nullable=False),
+        sa.Column("state", Bytewise, nullable=False),
+        sa.Column("rate", sa.Double(), nullable=False),
+        sa.Column("repair", sa.Integer(), nullable=False),
+        sa.Column("started_at", sa.Double(), nullable=False),
+        sa.Column("finished_at", sa.Double(), server_default="0", nullable=False),
+        sa.Column("position", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("checked", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("read_bytes", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("bad", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("repaired", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("skipped", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("lease_id", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_scrubs")),
+    )
+    op.create_table(
+        "scrub_findings",
+        sa.Column("scrub_id", EntityId, nullable=False),
+        sa.Column("path", Bytewise, nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("outcome", Bytewise, nullable=False),
+        sa.Column("reason", Bytewise, server_default="", nullable=False),
+        sa.PrimaryKeyConstraint("scrub_id", "path", "number", name=op.f("pk_scrub_findings")),
     )

@@ -1,4 +1,4 @@
-"""The tables of tape libraries: cartridges, what is on them, what waits to be written, recalls."""
+"""The tables of storage tiers: tape libraries, what is on cartridges, recalls; passes that read a resource."""
 
 from sqlalchemy import BigInteger, Column, Double, Index, Integer, PrimaryKeyConstraint, Table
 
@@ -93,4 +93,34 @@ tape_waiting = Table(
     Column("requests", BigInteger, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
     PrimaryKeyConstraint("resource_id", "cartridge", "user_name"),
+)
+
+scrubs = Table(
+    "scrubs",  # passes over a resource that read everything on it
+    metadata,
+    id_column("id", primary_key=True),
+    id_column("resource_id"),
+    text_column("state", None),  # running, done, stopped
+    Column("rate", Double, nullable=False),  # bytes/s at the most
+    Column("repair", Integer, nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("finished_at", Double, nullable=False, server_default="0"),
+    Column("position", BigInteger, nullable=False, server_default="0"),  # the last object that was looked at
+    Column("checked", BigInteger, nullable=False, server_default="0"),
+    Column("read_bytes", BigInteger, nullable=False, server_default="0"),
+    Column("bad", BigInteger, nullable=False, server_default="0"),
+    Column("repaired", BigInteger, nullable=False, server_default="0"),
+    Column("skipped", BigInteger, nullable=False, server_default="0"),
+    Column("lease_id", BigInteger),
+)
+
+scrub_findings = Table(
+    "scrub_findings",
+    metadata,
+    id_column("scrub_id"),
+    text_column("path", None),
+    Column("number", Integer, nullable=False),
+    text_column("outcome", None),
+    text_column("reason"),
+    PrimaryKeyConstraint("scrub_id", "path", "number"),
 )
