@@ -19,7 +19,7 @@ from grid.catalog.genquery import GeneralQueries
 from grid.catalog.specific import SpecificQueries
 from grid.config import Settings
 from grid.errors import CatalogBusy, CatalogUnavailable, ConfigurationError, GridError
-from grid.model import Resource
+from grid.model import VAULT_TYPES, Resource
 from grid.namespace import Namespace, NamespaceContext, build, steps
 from grid.namespace.storage import Storage, storage_errors
 from grid.policy.desk import PolicyDesk
@@ -34,6 +34,7 @@ from grid.server.exchange import Services
 from grid.server.metrics import ADDRESS, MetricsEndpoint, ZoneFigures
 from grid.server.supervisor import Role, Supervisor, listen, raise_descriptor_limit
 from grid.server.worker import Worker, stop_on_signals
+from grid.tiers.buffers import BufferKeeper, buffer_driver, buffer_settings
 from grid.tiers.desk import TapeDesk
 from grid.tiers.libraries import Libraries, library_settings, make_library, tape_driver
 from grid.tiers.operator import TapeOperator
@@ -53,41 +54,57 @@ VAULT: Final = "vault"
 _log = logging.getLogger("beamgrid.app")
 
 
-def make_driver(resource: Resource) -> Driver:
-    """The driver of a storage resource."""
-    return MemoryDriver() if resource.type == "memory" else make_driver_of_vault(resource)
+class Drivers:
+    """Makes the drivers of storage resources."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def __call__(self, resource: Resource) -> Driver:
+        if resource.type == "memory":
+            return MemoryDriver()
+        with storage_errors():
+            if resource.type == "tape":
+                return tape_driver(resource)
+            if resource.type == "buffer":
+                return buffer_driver(resource, self._database)
+        return DiskDriver(resource.vault_path, resource.id)
 
 
 class LocalVaults:
     """Vault folders of this host."""
 
+    def __init__(self, drivers: Drivers) -> None:
+        self._drivers = drivers
+
     def check(self, resource: Resource) -> None:
         with storage_errors():
             if resource.type == "tape":
                 library_settings(resource)
+            elif resource.type == "buffer":
+                buffer_settings(resource)
             else:
                 read_context(resource.context, CONTEXTS.get(resource.type, COMMON))
 
     def make(self, resource: Resource) -> None:
+        if resource.type not in VAULT_TYPES:
+            return
         with storage_errors():
-            if resource.type == "unixfilesystem":
-                DiskDriver.create(resource.vault_path, resource.id)
-            elif resource.type == "tape":
+            if resource.type == "tape":
                 TapeDriver.create(resource.vault_path, resource.id)
                 make_library(resource)
+            else:
+                DiskDriver.create(resource.vault_path, resource.id)
 
     def retire(self, resource: Resource) -> None:
-        if resource.type not in ("unixfilesystem", "tape"):
+        if resource.type not in VAULT_TYPES:
             return
         try:
-            make_driver_of_vault(resource).retire()
-        except ResourceError as error:
+            driver = self._drivers(resource)
+            assert isinstance(driver, DiskDriver), "every kind of vault is on a disk"
+            driver.retire()
+        except (ResourceError, GridError) as error:
             _log.warning("the vault of %s keeps its marker: %s", resource.name, error)
-
-
-def make_driver_of_vault(resource: Resource) -> DiskDriver:
-    """The driver of a resource that has a vault folder."""
-    return tape_driver(resource) if resource.type == "tape" else DiskDriver(resource.vault_path, resource.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +163,7 @@ def initialise(
         with database.read() as tx:
             resource = resource_rows.by_name_or_none(tx, "demoResc")
         assert resource is not None, "a fresh zone has its first resource"
-        LocalVaults().make(resource)
+        LocalVaults(Drivers(database)).make(resource)
     except BaseException:
         (folder / KEY_FILE).unlink()
         temporary.unlink()
@@ -169,13 +186,14 @@ def open_zone(folder: Path, settings: Settings | None = None, *, role: str = "")
     schema.require_current(database)
     reads = RecordedReads(settings.audit, settings.record_one_read_in)
     policy = PolicyEngine(database, settings.zone, settings.timezone, reads)
-    storage = Storage(settings.zone, settings.default_resource, make_driver)
+    drivers = Drivers(database)
+    storage = Storage(settings.zone, settings.default_resource, drivers)
     context = NamespaceContext(settings.zone, database, storage, policy, ZoneKey(folder / KEY_FILE))
     if role:
         with database.write() as tx:
             context.lease_id = leases.take(tx, role)
     libraries = Libraries(database, settings.zone)
-    namespace = build(context, LocalVaults(), libraries)
+    namespace = build(context, LocalVaults(drivers), libraries)
     desks = (PolicyDesk(namespace, policy, Stewards(settings.stewards)), TapeDesk(namespace, libraries))
     host = MicroserviceHost(namespace, *desks)
     policy.connect(host)
@@ -228,7 +246,8 @@ def keep_tiers(zone: Zone) -> None:
         zone.database, context.storage, Libraries(zone.database, zone.settings.zone), context.lease_id
     )
     scrubber = Scrubber(zone.database, zone.namespace, context.lease_id)
-    for name, work in (("tape", operator.run), ("scrub", scrubber.run)):
+    buffers = BufferKeeper(zone.database, zone.namespace)
+    for name, work in (("tape", operator.run), ("scrub", scrubber.run), ("buffers", buffers.run)):
         threading.Thread(target=work, args=(threading.Event(),), name=name, daemon=True).start()
 
 

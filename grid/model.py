@@ -229,7 +229,10 @@ class Resource:
 
 TAPE, TAPE_AND_DISK = "tape", "tape+disk"
 
-STORAGE_TYPES = frozenset({"unixfilesystem", "memory", "tape"})
+VAULT_TYPES = frozenset({"unixfilesystem", "buffer", "tape"})
+"""Storage resources that have a vault folder."""
+
+STORAGE_TYPES = VAULT_TYPES | {"memory"}
 """Resource types that hold bytes; every other known type coordinates children."""
 
 COORDINATING_TYPES = frozenset(

@@ -124,3 +124,23 @@ scrub_findings = Table(
     text_column("reason"),
     PrimaryKeyConstraint("scrub_id", "path", "number"),
 )
+
+space = Table(
+    "space",  # what is spoken for on bounded resources
+    metadata,
+    id_column("resource_id", primary_key=True),
+    Column("used_bytes", BigInteger, nullable=False, server_default="0"),
+    Column("counted_at", Double, nullable=False, server_default="0"),
+)
+
+space_reservations = Table(
+    "space_reservations",
+    metadata,
+    text_column("key", None, primary_key=True),
+    id_column("resource_id"),
+    text_column("owner", None),
+    Column("bytes", BigInteger, nullable=False),  # still to be taken
+    Column("until", Double, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Index("ix_space_reservations_resource", "resource_id", "until"),
+)

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Protocol
 
-from grid.catalog import avus, promises
+from grid.catalog import avus, promises, space
 from grid.catalog import collections as collection_rows
 from grid.catalog import objects as object_rows
 from grid.catalog import resources as resource_rows
@@ -13,7 +13,7 @@ from grid.catalog import users as user_rows
 from grid.catalog.database import Transaction
 from grid.codes import Status
 from grid.errors import AlreadyExists, InvalidArgument, NotEmpty, NotFound
-from grid.model import COORDINATING_TYPES, STORAGE_TYPES, Access, Caller, Resource
+from grid.model import COORDINATING_TYPES, STORAGE_TYPES, VAULT_TYPES, Access, Caller, Resource
 from grid.namespace.context import NamespaceContext, require_admin
 from grid.namespace.ports import Event
 from resources.coordination import PLACES
@@ -97,20 +97,22 @@ class Administration:
         host, _, vault = location.partition(":")
         if kind in COORDINATING_TYPES:
             host, vault = host or NO_HOST, vault or NO_PATH
-        elif kind in ("unixfilesystem", "tape") and not vault.startswith("/"):
+        elif kind in VAULT_TYPES and not vault.startswith("/"):
             raise InvalidArgument(
                 f"`{location}` is not `host:/vault/path`", status=Status.CAT_INVALID_RESOURCE_VAULT_PATH
             )
         with self._context.database.write() as tx:
             if resource_rows.by_name_or_none(tx, name) is not None:
                 raise AlreadyExists(f"there is a resource `{name}`")
-            medium = "tape" if kind == "tape" else ""
+            medium = kind if kind in ("tape", "buffer", "memory") else ""
             made = Resource(
                 tx.new_id(), name, kind, host, vault.rstrip("/"), "", context, None, "", "", medium
             )
             self._vaults.check(made)
             resource_rows.insert(tx, made, self._context.zone)
             self._vaults.make(made)
+            if kind == "buffer":
+                space.open_account(tx, made.id)
             event.subject_id = made.id
             self._context.happened(tx, event, type=kind, vault=vault)
         return made

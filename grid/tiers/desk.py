@@ -1,21 +1,25 @@
 """What clients may ask of the tape libraries through the protocol's own rule-execution call, with their own rights.
 
 For everybody: `stage_request`, `stage_status`, `stage_cancel`, `stage_pin`. For operators, who are administrators:
-`tape_show`, `tape_fault`, `tape_condition`, `tape_repack`; `scrub_start`, `scrub_show`, `scrub_stop`.
+`tape_show`, `tape_fault`, `tape_condition`, `tape_repack`; `scrub_start`, `scrub_show`, `scrub_stop`;
+`space_reserve`, `space_release`, `space_show`.
 """
 
+import secrets
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any, Final
 
 from grid.catalog import resources as resource_rows
-from grid.catalog import scrubs, tape
+from grid.catalog import scrubs, space, tape
 from grid.catalog.scrubs import Scrub
 from grid.errors import GridError, InvalidArgument, NotFound
 from grid.model import STORAGE_TYPES, Caller, Resource
 from grid.namespace import Namespace
 from grid.namespace.context import require_admin
+from grid.namespace.storage import storage_errors
+from grid.tiers.buffers import buffer_settings
 from grid.tiers.libraries import Libraries, library_settings
 
 _CONDITIONS: Final = ("good", "full", "protected", "lost")
@@ -45,6 +49,9 @@ class TapeDesk:
             "scrub_start": (self._scrub_start, {"resource": str, "rate": int, "repair": bool}),
             "scrub_show": (self._scrub_show, {"scrub": int}),
             "scrub_stop": (self._scrub_stop, {"scrub": int}),
+            "space_reserve": (self._space_reserve, {"resource": str, "bytes": int, "seconds": int}),
+            "space_release": (self._space_release, {"key": str}),
+            "space_show": (self._space_show, {"resource": str}),
         }
 
     # -- recalls ---------------------------------------------------------------------------------------------
@@ -195,6 +202,47 @@ class TapeDesk:
         with self._database.write() as tx:
             scrubs.end(tx, scrub, "stopped")
         return self._scrub_show(caller, scrub)[0]
+
+    # -- buffers ---------------------------------------------------------------------------------------------
+
+    def _buffer(self, caller: Caller, name: str) -> Resource:
+        require_admin(caller)
+        with self._database.read() as tx:
+            found = resource_rows.by_name_or_none(tx, name)
+        if found is None or found.type != "buffer":
+            raise NotFound(f"there is no buffer `{name}`")
+        return found
+
+    def _space_reserve(
+        self, caller: Caller, resource: str, bytes: int, seconds: int = 3600
+    ) -> dict[str, Any]:
+        """Keep room on a buffer for a while."""
+        found = self._buffer(caller, resource)
+        if bytes < 1 or not 1 <= seconds <= 366 * 86_400:
+            raise InvalidArgument(
+                f"found {bytes} bytes for {seconds} s; at least one byte, for a second to a year, was expected"
+            )
+        key = secrets.token_hex(8)
+        with storage_errors(), self._database.write() as tx:
+            until = tx.now + seconds
+            capacity = buffer_settings(found).capacity_bytes
+            space.reserve(tx, key, found.id, caller.user.full_name, bytes, until, capacity)
+        return {"key": key, "bytes": bytes, "until": until}
+
+    def _space_release(self, caller: Caller, key: str) -> dict[str, Any]:
+        require_admin(caller)
+        with self._database.write() as tx:
+            if not space.release(tx, key):
+                raise NotFound(f"there is no reservation `{key}`")
+        return {"key": key}
+
+    def _space_show(self, caller: Caller, resource: str) -> dict[str, Any]:
+        """What of a buffer is free, and what is reserved until when."""
+        found = self._buffer(caller, resource)
+        capacity = buffer_settings(found).capacity_bytes
+        with self._database.read() as tx:
+            free, kept = space.free_bytes(tx, found.id, capacity), space.reservations(tx, found.id)
+        return {"resource": resource, "capacity_bytes": capacity, "free_bytes": free, "reservations": kept}
 
 
 def _scrub_data(scrub: Scrub, known: Mapping[int, Resource], found: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Storage tiers: tape libraries, what is on cartridges, recalls; passes that read a resource.
+"""Storage tiers: tape libraries, what is on cartridges, recalls; passes that read a resource; space that is spoken for.
 
 Revision ID: 0004
 Revises: 0003
@@ -130,3 +130,21 @@ def upgrade() -> None:
         sa.Column("reason", Bytewise, server_default="", nullable=False),
         sa.PrimaryKeyConstraint("scrub_id", "path", "number", name=op.f("pk_scrub_findings")),
     )
+    op.create_table(
+        "space",
+        sa.Column("resource_id", EntityId, nullable=False),
+        sa.Column("used_bytes", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("counted_at", sa.Double(), server_default="0", nullable=False),
+        sa.PrimaryKeyConstraint("resource_id", name=op.f("pk_space")),
+    )
+    op.create_table(
+        "space_reservations",
+        sa.Column("key", Bytewise, nullable=False),
+        sa.Column("resource_id", EntityId, nullable=False),
+        sa.Column("owner", Bytewise, nullable=False),
+        sa.Column("bytes", sa.BigInteger(), nullable=False),
+        sa.Column("until", sa.Double(), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_space_reservations")),
+    )
+    op.create_index("ix_space_reservations_resource", "space_reservations", ["resource_id", "until"])
