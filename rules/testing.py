@@ -65,6 +65,7 @@ class TestReport:
 
     __test__ = False
 
+    policy: str = ""
     results: list[TestResult] = field(default_factory=list)
     coverage: Coverage = field(default_factory=Coverage)
 
@@ -83,7 +84,7 @@ def run_tests(policy: ast.Policy, library: Mapping[str, ast.Policy]) -> TestRepo
     declarations, _ = in_scope(policy, library)
     for signal, carried in SIGNALS.items():
         declarations.entities[f"signal {signal}"] = {n: Type(t) for n, t in carried.items()}
-    report = TestReport()
+    report = TestReport(policy.name)
     _plan_coverage(checked, report.coverage)
     for test in policy.of(ast.PolicyTest):
         run = _Run(policy.source, checked, declarations, report.coverage)

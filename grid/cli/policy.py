@@ -189,10 +189,10 @@ def _test(arguments: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return 1
     if arguments.json:
-        print(json.dumps({name: pushing.report_data(report) for name, report in reports.items()}, indent=2))
+        print(json.dumps({r.policy: pushing.report_data(r) for r in reports.values()}, indent=2))
     else:
-        for name, report in reports.items():
-            _print_tests(name, report, arguments.coverage)
+        for report in reports.values():
+            _print_tests(report.policy, report, arguments.coverage)
     return 0 if all(report.passed for report in reports.values()) else 1
 
 

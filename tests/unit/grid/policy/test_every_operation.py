@@ -3,11 +3,13 @@
 A method that is not in the table fails the test, so a new operation cannot be forgotten.
 """
 
+import time
 from collections.abc import Callable
 
 import pytest
 
 from grid.app import Zone
+from grid.errors import NotOnline
 from grid.model import Avu
 from grid.namespace import (
     AccessChange,
@@ -17,6 +19,8 @@ from grid.namespace import (
     TrimRequest,
     WriteRequest,
 )
+from grid.tiers.libraries import Libraries
+from grid.tiers.operator import TapeOperator
 from rules.events import EVENTS
 
 HOME = "/tempZone/home/rods"
@@ -43,6 +47,42 @@ def second(zone: Zone, rods) -> None:
 
 def frozen(zone: Zone, rods) -> None:
     zone.namespace.access.freeze(rods, f"{HOME}/c")
+
+
+def grown(zone: Zone, rods) -> None:
+    """A tree whose second child came after the data."""
+    administration = zone.namespace.administration
+    administration.add_resource(rods, "both", "replication", "")
+    for name in ("one", "two"):
+        administration.add_resource(rods, name, "unixfilesystem", f"localhost:{zone.folder}/{name}")
+    administration.add_child(rods, "both", "one")
+    zone.namespace.objects.put(rods, f"{HOME}/b", b"x", WriteRequest(resource_name="both"))
+    administration.add_child(rods, "both", "two")
+    assert zone.namespace.replicas.complete(rods, f"{HOME}/b") == []
+
+
+def on_tape(zone: Zone, rods) -> str:
+    """An object whose only replica is on a cartridge."""
+    context = "drives=1;cartridges=1;capacity=1 MB;clock_factor=1000000;batch=1;batch_age=0"
+    zone.namespace.administration.add_resource(rods, "tape", "tape", f"localhost:{zone.folder}/tape", context)
+    zone.namespace.objects.put(rods, f"{HOME}/t", b"x", WriteRequest(resource_name="tape"))
+    zone.namespace.finisher.finish()
+    storage, lease = zone.namespace.context.storage, zone.namespace.context.lease_id
+    operator = TapeOperator(zone.database, storage, Libraries(zone.database, "tempZone"), lease)
+    deadline = time.monotonic() + 10
+    with zone.database.read() as tx:
+        found = zone.namespace.objects.find(tx, f"{HOME}/t")
+    while not found.replicas[0].is_offline:
+        assert time.monotonic() < deadline
+        operator.step()
+        with zone.database.read() as tx:
+            found = zone.namespace.objects.find(tx, f"{HOME}/t")
+    return f"{HOME}/t"
+
+
+def unready(run: Callable[[], None]) -> None:
+    with pytest.raises(NotOnline):
+        run()
 
 
 OPERATIONS: dict[str, tuple[Do, set[str]]] = {
@@ -87,6 +127,11 @@ OPERATIONS: dict[str, tuple[Do, set[str]]] = {
     "replicas.update_stale": (lambda z, r: (second(z, r), z.namespace.objects.put(r, OBJECT, b"newer", WriteRequest()), z.namespace.replicas.update_stale(r, OBJECT)), {"replica create"}),
     "replicas.copy": (lambda z, r: z.namespace.replicas.copy(r, OBJECT, f"{HOME}/copy", WriteRequest(), force=False), {"object copy", "object read", "object create", "object close"}),
     "replicas.trim": (lambda z, r: (second(z, r), z.namespace.replicas.trim(r, OBJECT, TrimRequest(replica_number=1))), {"replica trim", "replica create", "resource change"}),
+    "replicas.complete": (grown, {"replica create", "resource change"}),
+    "fixity.verify": (lambda z, r: z.namespace.fixity.verify(r, OBJECT, 0), {"replica verify"}),
+    "fixity.mark_damaged": (lambda z, r: z.namespace.fixity.mark_damaged(r, OBJECT, 0, "bad"), {"replica verify"}),
+    "recalls.ask": (lambda z, r: z.namespace.recalls.ask(r, on_tape(z, r)), {"replica recall"}),
+    "recalls.bring": (lambda z, r: unready(lambda: z.namespace.recalls.bring(r, on_tape(z, r))), {"replica recall"}),
     "users.add": (lambda z, r: z.namespace.users.add(r, "bert", "rodsuser"), {"user change"}),
     "users.remove": (lambda z, r: z.namespace.users.remove(r, "anna"), {"user change"}),
     "users.modify": (lambda z, r: z.namespace.users.modify(r, "anna", "comment", "x"), {"user change"}),
@@ -95,6 +140,8 @@ OPERATIONS: dict[str, tuple[Do, set[str]]] = {
 }  # fmt: skip
 
 WITHOUT: dict[str, str] = {
+    "recalls.status": "one's own requests", "recalls.listed": "one's own requests",
+    "recalls.cancel": "ends one's own request; the library tells of it", "recalls.pin": "one's own request",
     "collections.find": "gives a row to other operations", "objects.find": "gives a row to other operations",
     "moves.in_trash": "looks at a text", "moves.delete_in": "a part of removals, inside their transaction",
     "administration.change_owner_in": "a part of others, inside their transaction",
@@ -120,7 +167,7 @@ def test_the_table_names_every_operation(sqlite_zone: Zone) -> None:
     space = sqlite_zone.namespace
     found = {
         f"{part}.{name}"
-        for part in ("access", "administration", "checksums", "collections", "objects", "metadata", "moves", "records", "replicas", "users")
+        for part in ("access", "administration", "checksums", "collections", "objects", "metadata", "moves", "records", "replicas", "users", "recalls", "fixity")
         for name in dir(type(getattr(space, part)))
         if not name.startswith("_")
     }  # fmt: skip
