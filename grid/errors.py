@@ -195,7 +195,7 @@ STATUS: Final[Mapping[type[Exception], Status]] = MappingProxyType(
         NotEmpty: Status.CAT_COLLECTION_NOT_EMPTY,
         Locked: Status.LOCKED_DATA_OBJECT_ACCESS,
         NoGoodReplica: Status.SYS_NO_GOOD_REPLICA,
-        NotOnline: Status.REPLICA_IS_BEING_STAGED,
+        NotOnline: Status.UNIV_MSS_STAGETOCACHE_ERR,  # python-irodsclient has no class for -721000
         ChecksumMismatch: Status.USER_CHKSUM_MISMATCH,
         InvalidArgument: Status.CAT_INVALID_ARGUMENT,
         BadDescriptor: Status.BAD_INPUT_DESC_INDEX,

@@ -6,6 +6,8 @@ from typing import Final
 from grid.catalog.database import Transaction
 
 LEASE_S: Final = 300.0
+ALL_PROMISES: Final = "all promises"
+"""The slow pass over every object's promises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,11 @@ def take(tx: Transaction, name: str, lease_id: int) -> Turn | None:
         {"lease": lease_id, "until": tx.now + LEASE_S, "name": name, "now": tx.now},
     )
     return None if row is None else Turn(name, row[0])
+
+
+def begin_again(tx: Transaction, name: str) -> None:
+    """Let periodic work start from its beginning, now; one that is under way goes on first."""
+    tx.run("UPDATE periodic SET next_at = 0, position = '' WHERE name = :name", {"name": name})
 
 
 def done(tx: Transaction, name: str, *, next_at: float, position: str = "", result: str = "") -> None:

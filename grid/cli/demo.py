@@ -69,6 +69,10 @@ class Person:
             check=False,
         )  # fmt: skip
 
+    def ask(self, command: str) -> subprocess.CompletedProcess[str]:
+        """Run and give back what it said."""
+        return self._start(command, "")
+
     def _quiet(self, command: str, given: str = "") -> None:
         done = self._start(command, given)
         if done.returncode:
@@ -94,8 +98,8 @@ class Person:
 
 
 @contextlib.contextmanager
-def served_zone(folder: Path) -> Iterator[int]:
-    """A fresh zone `demo` and its server; yields the port."""
+def served_zone(folder: Path, policy: str = "demo.policy") -> Iterator[int]:
+    """A fresh zone `demo` under a shipped policy, and its server; yields the port."""
     beamgrid = [sys.executable, "-m", "grid.cli.main"]
     password = folder / "password"
     password.write_text("rods-demo\n")
@@ -104,7 +108,7 @@ def served_zone(folder: Path) -> Iterator[int]:
          str(password), "--port", "0", "--policy", "demo.policy"],
         check=True, stdout=subprocess.DEVNULL,
     )  # fmt: skip
-    (folder / "zone/demo.policy").write_text(policies.text("demo.policy"))
+    (folder / "zone/demo.policy").write_text(policies.text(policy))
     log = (folder / "server.log").open("wb")
     server = subprocess.Popen([*beamgrid, "serve", str(folder / "zone"), "--allow-root"], stderr=log)
     try:
@@ -178,6 +182,20 @@ def read_back(port: int, original: Path) -> None:
 
 
 def main() -> int:
+    """Run the demo that the command line names."""
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    if name == "tiers":
+        from grid.cli import demo_tiers
+
+        return demo_tiers.main()
+    if name:
+        print(f"demo: found `{name}`; nothing or `tiers` was expected", file=sys.stderr)
+        return 2
+    return basic()
+
+
+def basic() -> int:
+    """A zone that takes in real scans under a policy."""
     started = time.monotonic()
     files = scans()
     folder = Path(tempfile.mkdtemp(prefix="beamgrid-demo-"))

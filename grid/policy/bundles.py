@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import policies as shipped
 from grid.catalog import bundles as rows
-from grid.catalog import promises
+from grid.catalog import periodic, promises
 from grid.catalog.database import Database
 from grid.errors import ConfigurationError
 from grid.policy import grants
@@ -400,6 +400,9 @@ def activate(
     with database.write() as tx:
         generation = rows.activate_bundle(tx, new, instead_of=instead_of)
         if generation:
+            periodic.begin_again(
+                tx, periodic.ALL_PROMISES
+            )  # what was promised may be promised differently now
             promises.keep_only(tx, [promises.COORDINATION, *(keep.id for keep in found.active.keeps)])
     if not generation:
         raise BundleError("another bundle was activated meanwhile; nothing was changed: push again")

@@ -27,7 +27,6 @@ from rules.core import Keep, Op, Place, Promise
 from rules.values import Period, size_text
 
 BATCH: Final = 200
-SLOW_PASS: Final = "all promises"
 PASS_EVERY_S: Final = 7 * 86_400.0
 PAGE_PAUSE_S: Final = 5.0
 _FIRST_PAUSE_S: Final = 30.0
@@ -153,7 +152,7 @@ def _compare(result: Standing, promise: Promise, found: DataObject, tree: Tree, 
     size = max((r.size_bytes for r in good), default=0)
     roomy = [t for t in targets if not tree.is_down(t) and _room(t) >= size]
     for target in roomy[:missing]:
-        result.wanted.append((target.name, promise.written))
+        result.wanted.append((tree.hierarchy(target.id), promise.written))
     if len(roomy) < missing:
         result.reasons.append(_reason(promise, targets, size, missing - len(roomy), good))
 
@@ -206,7 +205,7 @@ class Keeper:
     def _slow_pass(self, bundle: CheckedBundle) -> bool:
         """Look at the next page of everything; a week lies between two passes."""
         with self._database.write(durable=False) as tx:
-            turn = periodic.take(tx, SLOW_PASS, self._namespace.context.lease_id)
+            turn = periodic.take(tx, periodic.ALL_PROMISES, self._namespace.context.lease_id)
         if turn is None:
             return False
         after = int(turn.position or 0)
@@ -221,7 +220,10 @@ class Keeper:
             over = len(rows) < BATCH
             position = "" if over else str(rows[-1][0])
             periodic.done(
-                tx, SLOW_PASS, next_at=tx.now + (PASS_EVERY_S if over else PAGE_PAUSE_S), position=position
+                tx,
+                periodic.ALL_PROMISES,
+                next_at=tx.now + (PASS_EVERY_S if over else PAGE_PAUSE_S),
+                position=position,
             )
         return bool(rows)
 
