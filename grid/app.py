@@ -46,12 +46,19 @@ from resources.coordination import CONTEXTS
 from resources.disk import DiskDriver
 from resources.memory import MemoryDriver
 from resources.tape.driver import TapeDriver
+from resources.xrootd import XrootdDriver
 
 KEY_FILE: Final = "keys/zone.key"
 PORT_FILE: Final = "run/port"
 VAULT: Final = "vault"
 
 _log = logging.getLogger("beamgrid.app")
+
+
+def xrootd_settings(resource: Resource) -> tuple[str, str]:
+    """The server's address and the file of the key that a resource on an XRootD server names."""
+    said = read_context(resource.context, {**COMMON, "port": "count", "keytab": "path"})
+    return f"{resource.host}:{said.get('port', 1094)}", str(said.get("keytab", ""))
 
 
 class Drivers:
@@ -68,6 +75,9 @@ class Drivers:
                 return tape_driver(resource)
             if resource.type == "buffer":
                 return buffer_driver(resource, self._database)
+            if resource.type == "xrootd":
+                address, keytab = xrootd_settings(resource)
+                return XrootdDriver(address, resource.vault_path, resource.id, keytab=keytab)
         return DiskDriver(resource.vault_path, resource.id)
 
 
@@ -83,10 +93,16 @@ class LocalVaults:
                 library_settings(resource)
             elif resource.type == "buffer":
                 buffer_settings(resource)
+            elif resource.type == "xrootd":
+                xrootd_settings(resource)
             else:
                 read_context(resource.context, CONTEXTS.get(resource.type, COMMON))
 
     def make(self, resource: Resource) -> None:
+        if resource.type == "xrootd":
+            address, keytab = xrootd_settings(resource)
+            with storage_errors():
+                XrootdDriver.create(address, resource.vault_path, resource.id, keytab=keytab)
         if resource.type not in VAULT_TYPES:
             return
         with storage_errors():
@@ -97,11 +113,11 @@ class LocalVaults:
                 DiskDriver.create(resource.vault_path, resource.id)
 
     def retire(self, resource: Resource) -> None:
-        if resource.type not in VAULT_TYPES:
+        if resource.type not in VAULT_TYPES | {"xrootd"}:
             return
         try:
             driver = self._drivers(resource)
-            assert isinstance(driver, DiskDriver), "every kind of vault is on a disk"
+            assert isinstance(driver, (DiskDriver, XrootdDriver)), "what has a vault can let go of it"
             driver.retire()
         except (ResourceError, GridError) as error:
             _log.warning("the vault of %s keeps its marker: %s", resource.name, error)

@@ -232,7 +232,7 @@ TAPE, TAPE_AND_DISK = "tape", "tape+disk"
 VAULT_TYPES = frozenset({"unixfilesystem", "buffer", "tape"})
 """Storage resources that have a vault folder."""
 
-STORAGE_TYPES = VAULT_TYPES | {"memory"}
+STORAGE_TYPES = VAULT_TYPES | {"memory", "xrootd"}
 """Resource types that hold bytes; every other known type coordinates children."""
 
 COORDINATING_TYPES = frozenset(

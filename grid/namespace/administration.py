@@ -97,7 +97,7 @@ class Administration:
         host, _, vault = location.partition(":")
         if kind in COORDINATING_TYPES:
             host, vault = host or NO_HOST, vault or NO_PATH
-        elif kind in VAULT_TYPES and not vault.startswith("/"):
+        elif kind in VAULT_TYPES | {"xrootd"} and not vault.startswith("/"):
             raise InvalidArgument(
                 f"`{location}` is not `host:/vault/path`", status=Status.CAT_INVALID_RESOURCE_VAULT_PATH
             )

@@ -1,0 +1,90 @@
+"""Data objects on XRootD servers in a zone: put, read in ranges, renamed, replicated, trimmed; a server that is away."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from grid.app import Zone
+from grid.errors import InvalidArgument, ResourceUnavailable
+from grid.model import ReplicaStatus
+from grid.namespace import TrimRequest, WriteRequest
+from tests.xrootd_server import XrootdServer, own_server
+
+HOME = "/tempZone/home/rods"
+
+
+@pytest.fixture
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[XrootdServer]:
+    with own_server(tmp_path_factory.mktemp("xrootd")) as running:
+        yield running
+
+
+def add(zone: Zone, rods, server: XrootdServer, name: str = "grid1") -> None:
+    context = f"port={server.port}"
+    zone.namespace.administration.add_resource(rods, name, "xrootd", f"localhost:/{name}", context)
+
+
+def content(zone: Zone, rods, path: str) -> bytes:
+    opened = zone.namespace.objects.open_for_reading(rods, path)
+    buffer = memoryview(bytearray(opened.size()))
+    opened.file.read_into(buffer, 0)
+    opened.close()
+    return bytes(buffer)
+
+
+def test_the_life_of_an_object_on_a_server(zone: Zone, rods, server: XrootdServer) -> None:
+    add(zone, rods, server)
+    space = zone.namespace
+    space.objects.put(
+        rods, f"{HOME}/a", b"bytes", WriteRequest(size_bytes=5, resource_name="grid1", register_checksum=True)
+    )
+    space.finisher.finish()
+    assert (server.data / "grid1/home/rods/a").read_bytes() == b"bytes"
+    opened = space.objects.open_for_writing(rods, f"{HOME}/a", WriteRequest(truncate=False))
+    opened.write(b"B")
+    opened.commit()
+    space.moves.rename(rods, f"{HOME}/a", f"{HOME}/b")
+    space.finisher.finish()
+    assert content(zone, rods, f"{HOME}/b") == b"Bytes"
+    assert space.replicas.replicate(rods, f"{HOME}/b", "demoResc") == 5
+    assert space.fixity.verify(rods, f"{HOME}/b", 0).what == "same"
+    (server.data / "grid1/home/rods/b").write_bytes(b"wrong")
+    assert space.fixity.verify(rods, f"{HOME}/b", 0, repair=True).what == "repaired"
+    space.replicas.trim(rods, f"{HOME}/b", TrimRequest(replica_number=0))
+    space.finisher.finish()
+    assert not (server.data / "grid1/home/rods/b").exists()
+    space.moves.unlink(rods, f"{HOME}/b", force=True)
+    space.finisher.finish()
+    space.administration.remove_resource(rods, "grid1")
+    assert not (server.data / "grid1/.beamgrid").exists()
+
+
+def test_a_server_that_is_away_is_said_and_another_replica_serves(
+    zone: Zone, rods, server: XrootdServer
+) -> None:
+    add(zone, rods, server)
+    space = zone.namespace
+    space.objects.put(rods, f"{HOME}/a", b"bytes", WriteRequest(size_bytes=5, resource_name="grid1"))
+    space.finisher.finish()
+    space.replicas.replicate(rods, f"{HOME}/a", "demoResc")
+    server.kill()
+    space.context.storage._checked.clear()
+    with pytest.raises(ResourceUnavailable):
+        space.objects.put(rods, f"{HOME}/b", b"bytes", WriteRequest(size_bytes=5, resource_name="grid1"))
+    space.administration.modify_resource(rods, "grid1", "status", "down")
+    assert content(zone, rods, f"{HOME}/a") == b"bytes"
+    with zone.database.read() as tx:
+        assert [r.status for r in space.objects.find(tx, f"{HOME}/a").replicas] == [ReplicaStatus.GOOD] * 2
+
+
+def test_nonsense_and_a_server_that_is_not_there(zone: Zone, rods, tmp_path: Path) -> None:
+    add_resource = zone.namespace.administration.add_resource
+    with pytest.raises(InvalidArgument, match="a whole number from 1 on was expected"):
+        add_resource(rods, "x", "xrootd", "localhost:/x", "port=none")
+    with pytest.raises(InvalidArgument, match="is not `host:/vault/path`"):
+        add_resource(rods, "x", "xrootd", "localhost:x")
+    with pytest.raises(ResourceUnavailable):
+        add_resource(rods, "x", "xrootd", "localhost:/x", "port=9")
+    with zone.database.read() as tx:
+        assert tx.one("SELECT 1 FROM resources WHERE name = 'x'") is None
