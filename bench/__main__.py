@@ -1,6 +1,6 @@
 """`./run bench [NAME]`: medians of five alternations, as ratios and server CPU.
 
-NAME is `rows`, `stream`, `growth`, `policy` or `tape`; the first three without one. `--other HOST:PORT` measures a second server of the
+NAME is `rows`, `stream`, `growth`, `policy`, `tape` or `drivers`; the first three without one. `--other HOST:PORT` measures a second server of the
 same account and zone names in the same run, alternating; `--target HOST:PORT` measures that one instead of ours.
 """
 
@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import policy, rows, server, tape
+from bench import drivers, policy, rows, server, tape
 from bench.postgres import own_postgres
 from bench.server import Target
 
@@ -21,7 +21,7 @@ ALTERNATIONS = 5
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="./run bench", description=__doc__)
-    parser.add_argument("name", nargs="?", choices=("rows", "stream", "growth", "policy", "tape"))
+    parser.add_argument("name", nargs="?", choices=("rows", "stream", "growth", "policy", "tape", "drivers"))
     parser.add_argument("--target", metavar="HOST:PORT", help="measure this server instead of our own")
     parser.add_argument("--other", metavar="HOST:PORT", help="measure this one beside it")
     parser.add_argument("--user", default="rods")
@@ -38,6 +38,9 @@ def main() -> None:
     given = parser.parse_args()
     if given.name == "policy":
         policy.run(given.rules, given.objects)
+        return
+    if given.name == "drivers":
+        drivers.run(given.size_mib << 20)
         return
     if given.name == "tape":
         tape.run()
