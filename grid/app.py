@@ -40,12 +40,13 @@ from grid.tiers.libraries import Libraries, library_settings, make_library, tape
 from grid.tiers.operator import TapeOperator
 from grid.tiers.scrubbing import Scrubber
 from resources import Driver, ResourceError
-from resources.context import COMMON
+from resources.context import COMMON, ContextError
 from resources.context import read as read_context
 from resources.coordination import CONTEXTS
 from resources.disk import DiskDriver
 from resources.memory import MemoryDriver
 from resources.tape.driver import TapeDriver
+from resources.wrappers import Limited, Retrying
 from resources.xrootd import XrootdDriver
 
 KEY_FILE: Final = "keys/zone.key"
@@ -76,9 +77,32 @@ class Drivers:
             if resource.type == "buffer":
                 return buffer_driver(resource, self._database)
             if resource.type == "xrootd":
-                address, keytab = xrootd_settings(resource)
-                return XrootdDriver(address, resource.vault_path, resource.id, keytab=keytab)
+                return _wrapped(self._plain(resource), resource, attempts=3)
+        return _wrapped(self._plain(resource), resource)
+
+    def plain_vault(self, resource: Resource) -> DiskDriver | XrootdDriver:
+        """The driver of a vault without limits and retries."""
+        driver = self(resource) if resource.type in ("tape", "buffer") else self._plain(resource)
+        assert isinstance(driver, (DiskDriver, XrootdDriver)), "what has a vault"
+        return driver
+
+    def _plain(self, resource: Resource) -> DiskDriver | XrootdDriver:
+        if resource.type == "xrootd":
+            address, keytab = xrootd_settings(resource)
+            return XrootdDriver(address, resource.vault_path, resource.id, keytab=keytab)
         return DiskDriver(resource.vault_path, resource.id)
+
+
+def _wrapped(driver: Driver, resource: Resource, *, attempts: int = 1) -> Driver:
+    """A driver with the limits and retries that its resource's context string asks for; bare when it asks for none."""
+    try:
+        said = read_context(resource.context, {**COMMON, "port": "count", "keytab": "path"})
+    except ContextError:
+        said = {}  # from before context strings were checked
+    if "max_rate" in said or "max_open" in said:
+        driver = Limited(driver, rate=float(said.get("max_rate", 0)), files=int(said.get("max_open", 0)))
+    wanted = int(said.get("attempts", attempts))
+    return Retrying(driver, attempts=wanted) if wanted > 1 else driver
 
 
 class LocalVaults:
@@ -116,9 +140,7 @@ class LocalVaults:
         if resource.type not in VAULT_TYPES | {"xrootd"}:
             return
         try:
-            driver = self._drivers(resource)
-            assert isinstance(driver, (DiskDriver, XrootdDriver)), "what has a vault can let go of it"
-            driver.retire()
+            self._drivers.plain_vault(resource).retire()
         except (ResourceError, GridError) as error:
             _log.warning("the vault of %s keeps its marker: %s", resource.name, error)
 
