@@ -182,9 +182,16 @@ class Finisher:
                 continue
             placed.setdefault(replica.resource_id, []).append((replica, place))
         for resource_id, entries in placed.items():
+            try:
+                self._context.storage.driver(tree.by_id[resource_id]).sync_places(
+                    [place for _, place in entries]
+                )
+            except (ResourceError, GridError) as error:
+                self.last_error = str(error)  # they are placed, but not for good: all of it is done again
+                _log.warning("%d files on %s are placed again: %s", len(entries), resource_id, error)
+                continue
             if tree.by_id[resource_id].type == "tape":
                 tape.land(tx, resource_id, [replica.data_id for replica, _ in entries])
-            self._context.storage.driver(tree.by_id[resource_id]).sync_places([place for _, place in entries])
             tx.run_many(
                 "UPDATE replicas SET staged_as = '' WHERE data_id = :id AND number = :n AND staged_as = :s",
                 [{"id": r.data_id, "n": r.number, "s": r.staged_as} for r, _ in entries],
