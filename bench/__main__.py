@@ -43,7 +43,7 @@ def main() -> None:
         drivers.run(given.size_mib << 20)
         return
     if given.name == "tape":
-        tape.run()
+        tape.run(given.objects)
         return
 
     def elsewhere(address: str) -> Target:

@@ -1,4 +1,4 @@
-"""The tape library's order of work, in simulated time: exact, and the same on every machine.
+"""The tape library's order of work, in simulated time: exact, and the same on every machine; and how long its queue may be.
 
 Recalls: 1,000 files over 20 cartridges, asked for in bursts by five users, one of whom asks for half; total drive time
 (mounting, locating, reading, unloading) against first come first served with the same drive, and for few requests on one cartridge against the
@@ -7,10 +7,14 @@ best of all orders.
 
 import math
 import random
+import sqlite3
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
+from grid import app
 from resources.tape import DriveModel, VirtualClock
 from resources.tape.library import Library, Settings
 from resources.tape.media import Entry, Media, Source
@@ -177,7 +181,60 @@ def writing() -> float:
     return 10_000 * 1_000_000 / spent / MODEL.stream_rate
 
 
-def run() -> None:
+def long_queue(count: int) -> tuple[float, float]:
+    """Median ms that the status of one request takes, among 1,000 that wait and among many."""
+    with tempfile.TemporaryDirectory(prefix="beamgrid-bench-") as scratch:
+        app.initialise(
+            Path(scratch) / "zone", zone="bench", admin="rods", password="rods", host="127.0.0.1", port=0
+        )
+        zone = app.open_zone(Path(scratch) / "zone", role="bench")
+        rods = zone.namespace.users.caller("rods", "bench")
+        zone.namespace.administration.add_resource(
+            rods, "tape", "tape", f"localhost:{scratch}/tape", "cartridges=1"
+        )
+        with zone.database.read() as tx:
+            resource = tx.value("SELECT id FROM resources WHERE name = 'tape'")
+        medians = []
+        connection = sqlite3.connect(Path(scratch) / "zone/catalog.sqlite", timeout=60)
+        made = 0
+        for total in (1_000, count):
+            with connection:
+                connection.executemany(
+                    "INSERT INTO tape_requests (id, resource_id, file_id, name, cartridge, start, size_bytes, user_name, priority,"
+                    " state, requested_at, mounts_before, estimate_at, pin_s) VALUES (?, ?, ?, '/bench/x', ?, ?, 1000000, ?, 5,"
+                    " 'queued', ?, 0, 0, 0)",
+                    (
+                        (
+                            10**9 + n,
+                            resource,
+                            f"{n}v1",
+                            f"T{n % 200:05d}",
+                            n * 1_000_000,
+                            f"user{n % 50}#bench",
+                            float(n),
+                        )
+                        for n in range(made, total)
+                    ),
+                )
+                connection.execute("DELETE FROM tape_waiting")
+                connection.execute(
+                    "INSERT INTO tape_waiting SELECT resource_id, cartridge, user_name, count(*), sum(size_bytes)"
+                    " FROM tape_requests GROUP BY resource_id, cartridge, user_name"
+                )
+            made = total
+            rng, times = random.Random(1), []
+            for _ in range(101):
+                request = 10**9 + rng.randrange(total)
+                began = time.thread_time()
+                zone.namespace.recalls.status(rods, request)
+                times.append((time.thread_time() - began) * 1000)
+            medians.append(statistics.median(times))
+        connection.close()
+        zone.close()
+    return medians[0], medians[1]
+
+
+def run(count: int) -> None:
     asked = arrivals()
     began = time.thread_time()
     made, state = simulate(asked)
@@ -193,5 +250,9 @@ def run() -> None:
     print(
         f"2 to 7 requests on one cartridge against the best of all orders: {statistics.mean(ratios):.4f} x on average,"
         f" {max(ratios):.4f} x at worst of {len(ratios)} (aim 1.1)"
+    )
+    few, many = long_queue(count)
+    print(
+        f"status of a request among {count:,} over 200 cartridges: {many:.2f} ms (limit 5), among 1,000: {few:.2f} ms"
     )
     print(f"10,000 files of 1 MB written: {writing():.3f} of the streaming rate (limit 0.9)")
