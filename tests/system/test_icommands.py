@@ -350,3 +350,23 @@ def test_what_is_on_tape_is_listed_asked_for_and_arrives(tmp_path: Path) -> None
         )
     finally:
         assert running.stop() == 0
+
+
+def test_files_are_registered_where_they_lie(shell: Shell, home: str, tmp_path: Path) -> None:
+    folder = tmp_path / "gpfs/raw"
+    (folder / "run1").mkdir(parents=True)
+    for name in ("a", "run1/b", "run1/c"):
+        (folder / name).write_text(name)
+    (folder / "link").symlink_to("/etc/passwd")
+    assert shell.ok("ireg", "-r", "-K", str(folder), "reg") == "3 files registered, 0 were there already\n"
+    (folder / "run1/d").write_text("new")
+    assert json.loads(shell.ok("ireg", "-r", "--json", str(folder), "reg")) == {"registered": 1, "known": 3}
+    assert shell.ok("ils", "-r", "reg").split() == [
+        f"{home}/reg:", "a", "C-", f"{home}/reg/run1", f"{home}/reg/run1:", "b", "c", "d",
+    ]  # fmt: skip
+    assert str(folder / "run1/b") in shell.ok("ils", "-L", "reg/run1/b")
+    assert shell.ok("iget", "reg/run1/b", "-") == "run1/b"
+    shell.ok("irm", "-rf", "reg")
+    assert (folder / "a").read_text() == "a"
+    assert "is a folder; use -r" in shell.refused("ireg", str(folder), "reg")
+    assert "an absolute path was expected" in shell.refused("ireg", "a", "reg")

@@ -1,10 +1,14 @@
-"""`imkdir`, `irm`, `imv`, `icp`, `ichmod`, `irepl`, `itrim`: changing what is there."""
+"""`imkdir`, `irm`, `imv`, `icp`, `ichmod`, `irepl`, `itrim`, `ireg`: changing what is there."""
 
 import argparse
+import os
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import irods.keywords as kw
 from irods.access import iRODSAccess
+from irods.exception import CATALOG_ALREADY_HAS_ITEM_BY_THAT_NAME, OVERWRITE_WITHOUT_FORCE_FLAG
 from irods.session import iRODSSession
 
 from grid.cli.icmd import program
@@ -213,3 +217,69 @@ def itrim(session: iRODSSession, environment: dict[str, Any], arguments: argpars
         total += size * gone
     print(f"Total size trimmed = {total / 1048576:.3f} MB. Number of data objects trimmed = {count}.")
     return 0
+
+
+def ireg_parser() -> argparse.ArgumentParser:
+    parser = program.parser(
+        "ireg",
+        "Make existing files data objects where they lie, without copying: one, or with -r a folder and everything below it. The files"
+        " have to be there for the server. Registering a folder again adds what is new.",
+        "ireg /gpfs/raw/scan101.nxs /demo/data/scan101.nxs\nireg -r -K /gpfs/raw /demo/data/raw\n"
+        "ireg -R gpfsResc /gpfs/raw/scan101.nxs /demo/data/scan101.nxs\nireg --replica /copy/scan101.nxs /demo/data/scan101.nxs",
+    )  # fmt: skip
+    parser.add_argument("file", help="the file or folder, absolute")
+    parser.add_argument("path", help="the data object or collection")
+    parser.add_argument("-R", dest="resource", default="", help="the resource that the files belong to")
+    parser.add_argument("-r", action="store_true", dest="recursive", help="a folder with everything below")
+    parser.add_argument(
+        "-K", action="store_true", dest="checksum", help="read the files and record checksums"
+    )
+    parser.add_argument(
+        "--replica", action="store_true", help="as a further replica of a data object that is there"
+    )
+    parser.add_argument("--json", action="store_true", help="counts as JSON")
+    return parser
+
+
+def ireg(session: iRODSSession, environment: dict[str, Any], arguments: argparse.Namespace) -> int | None:
+    root, path = Path(arguments.file), program.absolute(environment, arguments.path)
+    if not root.is_absolute():
+        raise UserError(f"found `{root}` where an absolute path was expected")
+    if root.is_dir() and not arguments.recursive:
+        raise UserError(f"`{root}` is a folder; use -r")
+    options: dict[str, Any] = {kw.DEST_RESC_NAME_KW: arguments.resource} if arguments.resource else {}
+    if arguments.checksum:
+        options[kw.REG_CHKSUM_KW] = ""
+    if arguments.replica:
+        options[kw.REG_REPL_KW] = ""
+    registered = known = 0
+    made: set[str] = set()
+    for file, target in _files_below(root, path) if root.is_dir() else [(str(root), path)]:
+        collection = target.rpartition("/")[0]
+        if root.is_dir() and collection not in made:
+            session.collections.create(collection, recurse=True)
+            made.add(collection)
+        try:
+            session.data_objects.register(file, target, **options)
+            registered += 1
+        except (CATALOG_ALREADY_HAS_ITEM_BY_THAT_NAME, OVERWRITE_WITHOUT_FORCE_FLAG):
+            if not root.is_dir():
+                raise
+            known += 1
+    if arguments.json:
+        program.print_json({"registered": registered, "known": known})
+    elif root.is_dir():
+        print(f"{registered} files registered, {known} were there already")
+    return None
+
+
+def _files_below(root: Path, path: str) -> Iterator[tuple[str, str]]:
+    """Every plain file below a folder with the path it gets; links are left out, as they may lead anywhere."""
+    for folder, folders, names in os.walk(root):
+        folders.sort()
+        inner = Path(folder).relative_to(root).as_posix()
+        collection = path if inner == "." else f"{path}/{inner}"
+        for name in sorted(names):
+            file = Path(folder) / name
+            if file.is_file() and not file.is_symlink():
+                yield str(file), f"{collection}/{name}"
