@@ -16,7 +16,8 @@ from pathlib import Path
 
 from grid import app
 from resources.tape import DriveModel, VirtualClock
-from resources.tape.library import Library, Settings
+from resources.tape.drives import Settings
+from resources.tape.library import Library
 from resources.tape.media import Entry, Media, Source
 from resources.tape.scheduler import Wanted, optimal, ordered, tour_s
 from resources.tape.state import Ask, Cartridge, Landed, MemoryTapeState

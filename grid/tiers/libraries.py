@@ -7,12 +7,12 @@ from typing import Any, Final
 
 from grid.catalog import tape
 from grid.catalog.database import Database
-from grid.catalog.tape import CatalogTapeState
+from grid.catalog.tape_state import CatalogTapeState
 from grid.model import Resource
 from resources import context
 from resources.tape import DriveModel, RealClock
 from resources.tape.driver import TapeDriver
-from resources.tape.library import Settings, estimate_s
+from resources.tape.drives import Settings, estimate_s
 from resources.tape.media import Media
 from resources.tape.state import Ask, Request
 

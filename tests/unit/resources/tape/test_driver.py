@@ -9,7 +9,8 @@ from resources import FileMissing, PlaceTaken, VaultPath
 from resources.disk import DiskFile
 from resources.tape import DriveModel, VirtualClock
 from resources.tape.driver import NotResident, TapeDriver
-from resources.tape.library import Library, Settings
+from resources.tape.drives import Settings
+from resources.tape.library import Library
 from resources.tape.media import Media
 from resources.tape.state import Ask, Cartridge, Landed, MemoryTapeState
 from resources.testing import DriverSuite, read_all

@@ -9,7 +9,8 @@ import pytest
 
 from resources import FileMissing, OutOfSpace, PlaceTaken
 from resources.tape import DriveModel, RealClock, VirtualClock
-from resources.tape.library import Library, Settings, estimate_s
+from resources.tape.drives import Settings, estimate_s
+from resources.tape.library import Library
 from resources.tape.media import BadBlock, Entry, Media, Source
 from resources.tape.state import Ask, Cartridge, Landed, MemoryTapeState, Request, rebuilt
 
