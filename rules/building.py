@@ -1,37 +1,17 @@
-"""Parse trees to nodes: one method for each production of `grammar.lark`."""
+"""Parse trees to nodes: one method for each production of `grammar.lark`; expressions are in a module of their own."""
 
 import re
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from lark import Token, Tree
 
 from rules import ast
-from rules.diagnostics import Finding, RuleSyntaxError
-from rules.source import Source, Span
-from rules.values import BYTES, Rate, duration_of, period_of
-
-ReadExpression = Callable[[str, Span], ast.Expression]
-
-_INTERPOLATION: Final = re.compile(r"\{([^{}]*)\}")
-_ESCAPE: Final = re.compile(r"\\(.)")
-_LARGEST: Final = 2**63
+from rules.building_expressions import ExpressionBuilder, span_of, unquote
+from rules.source import Span
 
 
-def unquote(token: str) -> str:
-    """The text of a quoted token."""
-    return _ESCAPE.sub(lambda m: {"n": "\n", "t": "\t"}.get(m[1], m[1]), token[1:-1])
-
-
-class Builder:
+class Builder(ExpressionBuilder):
     """Turns one file's parse tree into nodes."""
-
-    def __init__(self, source: Source, read: ReadExpression) -> None:
-        self._source = source
-        self._read = read
-
-    def _refuse(self, id: str, message: str, span: Span) -> RuleSyntaxError:
-        return RuleSyntaxError(self._source, [Finding(id, message, span)])
 
     # -- declarations ----------------------------------------------------------------------------------------
 
@@ -46,13 +26,8 @@ class Builder:
         return ast.Policy(self._source, str(tokens[0]), self._whole(tokens[1]), zone, pairs, items)
 
     def item(self, tree: Any) -> ast.Item:
-        item: ast.Item = getattr(self, f"_{tree.data}")(tree, _span(tree))
+        item: ast.Item = getattr(self, f"_{tree.data}")(tree, span_of(tree))
         return item
-
-    def _whole(self, token: Any) -> int:
-        if "." in token or int(token) >= _LARGEST:
-            raise self._refuse("E004", f"found `{token}` where a whole number was expected", _span(token))
-        return int(token)
 
     def _use(self, tree: Any, span: Span) -> ast.Use:
         name, *version = tree.children
@@ -73,7 +48,7 @@ class Builder:
         name, *rest = tree.children
         option = any(isinstance(child, Token) for child in rest)
         arguments = tuple(self._type(child) for child in rest if isinstance(child, Tree))
-        return ast.TypeName(_span(tree), str(name), arguments, option)
+        return ast.TypeName(span_of(tree), str(name), arguments, option)
 
     def _metadata_type(self, tree: Any, span: Span) -> ast.MetadataType:
         attribute, type_name, entity = tree.children
@@ -90,7 +65,7 @@ class Builder:
 
     def _capture(self, clause: Any) -> ast.CaptureRule:
         capture, value = clause.children
-        span = _span(clause)
+        span = span_of(clause)
         if clause.data == "w_matches":
             return ast.CaptureRule(span, str(capture), (), unquote(str(value)))
         if isinstance(value, Token):
@@ -116,7 +91,7 @@ class Builder:
         parameters = rest[0].children if rest[0].data == "params" else []
         for parameter in parameters:
             if len(parameter.children) > 2:
-                raise self._refuse("E006", "a parameter of `define` has no default", _span(parameter))
+                raise self._refuse("E006", "a parameter of `define` has no default", span_of(parameter))
         result, value = rest[-2:]
         return ast.Function(
             span,
@@ -176,7 +151,7 @@ class Builder:
 
     def _guards(self, children: list[Any]) -> tuple[ast.Guard, ...]:
         return tuple(
-            ast.Guard(_span(child), self.expression(child.children[0]), child.data == "when")
+            ast.Guard(span_of(child), self.expression(child.children[0]), child.data == "when")
             for child in children
             if isinstance(child, Tree) and child.data in ("when", "unless")
         )
@@ -218,10 +193,10 @@ class Builder:
                 clause.data
             ]
             times |= dict(zip(names, values, strict=False))
-        return ast.Promise(_span(tree), count, self._place(place), **times)
+        return ast.Promise(span_of(tree), count, self._place(place), **times)
 
     def _place(self, tree: Any) -> ast.PlaceExpression:
-        span, children = _span(tree), tree.children
+        span, children = span_of(tree), tree.children
         if tree.data == "place_is":
             return ast.PlaceIs(span, str(children[0]), str(children[1]), self._word(children[2]))
         if tree.data == "place_in":
@@ -267,7 +242,7 @@ class Builder:
         return tuple(self._statement(child) for child in tree.children)
 
     def _statement(self, tree: Any) -> ast.Statement:
-        statement: ast.Statement = getattr(self, f"_{tree.data}")(tree.children, _span(tree))
+        statement: ast.Statement = getattr(self, f"_{tree.data}")(tree.children, span_of(tree))
         return statement
 
     def _s_allow(self, _: list[Any], span: Span) -> ast.Allow:
@@ -350,165 +325,6 @@ class Builder:
     def _s_note(self, children: list[Any], span: Span) -> ast.Note:
         return ast.Note(span, self.expression(children[0]))
 
-    # -- expressions -----------------------------------------------------------------------------------------
-
-    def expression(self, tree: Any) -> ast.Expression:
-        if isinstance(tree, Token):
-            return ast.Name(_span(tree), str(tree))
-        node: ast.Expression = getattr(self, f"_e_{tree.data}")(tree.children, _span(tree))
-        return node
-
-    def _all(self, children: list[Any]) -> tuple[ast.Expression, ...]:
-        return tuple(self.expression(child) for child in children)
-
-    def _e_or_(self, children: list[Any], span: Span) -> ast.Expression:
-        return (
-            self.expression(children[0]) if len(children) == 1 else ast.Logic(span, "or", self._all(children))
-        )
-
-    def _e_and_(self, children: list[Any], span: Span) -> ast.Expression:
-        return (
-            self.expression(children[0])
-            if len(children) == 1
-            else ast.Logic(span, "and", self._all(children))
-        )
-
-    def _e_not_(self, children: list[Any], span: Span) -> ast.Expression:
-        return ast.Not(span, self.expression(children[0]))
-
-    def _e_negative(self, children: list[Any], span: Span) -> ast.Expression:
-        return ast.Negative(span, self.expression(children[0]))
-
-    def _e_cmp(self, children: list[Any], span: Span) -> ast.Expression:
-        left, operator, right = children
-        return ast.Binary(span, str(operator), self.expression(left), self.expression(right))
-
-    def _e_in_(self, children: list[Any], span: Span) -> ast.Expression:
-        return ast.Binary(span, "in", *self._all(children))
-
-    def _e_not_in(self, children: list[Any], span: Span) -> ast.Expression:
-        return ast.Binary(span, "not in", *self._all(children))
-
-    def _e_like(self, children: list[Any], span: Span) -> ast.Expression:
-        return ast.Like(span, "like", self.expression(children[0]), unquote(str(children[1])))
-
-    def _e_matches(self, children: list[Any], span: Span) -> ast.Expression:
-        return ast.Like(span, "matches", self.expression(children[0]), unquote(str(children[1])))
-
-    def _e_exists(self, children: list[Any], span: Span) -> ast.Expression:
-        return ast.Exists(span, self.expression(children[0]))
-
-    def _e_is_at(self, children: list[Any], span: Span) -> ast.Expression:
-        return ast.IsAt(span, self.expression(children[0]), str(children[1]))
-
-    def _chain(self, children: list[Any], span: Span) -> ast.Expression:
-        node = self.expression(children[0])
-        for operator, right in zip(children[1::2], children[2::2], strict=True):
-            node = ast.Binary(span, str(operator), node, self.expression(right))
-        return node
-
-    _e_sum_ = _chain
-    _e_product = _chain
-
-    def _e_default(self, children: list[Any], span: Span) -> ast.Expression:
-        return ast.Binary(span, "default", *self._all(children))
-
-    def _e_metadata(self, children: list[Any], span: Span) -> ast.Expression:
-        return ast.Metadata(span, unquote(str(children[0])), self.expression(children[1]))
-
-    def _e_attribute(self, children: list[Any], span: Span) -> ast.Expression:
-        return ast.Attribute(span, self.expression(children[0]), str(children[1]))
-
-    def _e_index(self, children: list[Any], span: Span) -> ast.Expression:
-        return ast.Index(span, *self._all(children))
-
-    def _e_name(self, children: list[Any], span: Span) -> ast.Expression:
-        return ast.Name(span, str(children[0]))
-
-    def _arguments(
-        self, children: list[Any]
-    ) -> tuple[tuple[ast.Expression, ...], tuple[tuple[str, ast.Expression], ...]]:
-        positional = tuple(self.expression(c.children[0]) for c in children if c.data == "positional")
-        named = tuple(
-            (str(c.children[0]), self.expression(c.children[1])) for c in children if c.data == "named"
-        )
-        return positional, named
-
-    def _call(self, tree: Any) -> ast.Call:
-        name, *arguments = tree.children
-        return ast.Call(_span(tree), str(name), *self._arguments(arguments))
-
-    def _e_call(self, children: list[Any], span: Span) -> ast.Expression:
-        name, *arguments = children
-        return ast.Call(span, str(name), *self._arguments(arguments))
-
-    def _e_list(self, children: list[Any], span: Span) -> ast.Expression:
-        return ast.ListOf(span, self._all(children))
-
-    def _e_all_(self, children: list[Any], span: Span) -> ast.Expression:
-        return ast.Quantified(span, "all", str(children[0]), *self._all(children[1:]))
-
-    def _e_any_(self, children: list[Any], span: Span) -> ast.Expression:
-        return ast.Quantified(span, "any", str(children[0]), *self._all(children[1:]))
-
-    def _e_count(self, children: list[Any], span: Span) -> ast.Expression:
-        return ast.Count(span, self.expression(children[0]))
-
-    def _e_find(self, children: list[Any], span: Span) -> ast.Expression:
-        names = [str(c) for c in children if isinstance(c, Token) and c.type == "NAME"]
-        where = next((self.expression(c) for c in children if isinstance(c, Tree)), None)
-        return ast.Find(span, names[0], names[1] if len(names) > 1 else "", where, self._whole(children[-1]))
-
-    def _e_quantity(self, children: list[Any], span: Span) -> ast.Expression:
-        number, unit = str(children[0]), str(children[1])
-        written = f"{number} {unit}"
-        try:
-            if unit in BYTES:
-                return ast.Constant(span, int(float(number) * BYTES[unit]), "Size", written)
-            if unit in Rate.UNITS:
-                return ast.Constant(span, Rate(float(number) * Rate.UNITS[unit]), "Rate", written)
-            if unit.startswith("frame"):
-                return ast.Constant(span, self._whole(children[0]), "Int", written)
-            if unit.startswith(("month", "year")):
-                return ast.Constant(span, period_of(self._whole(children[0]), unit), "Period", written)
-            return ast.Constant(span, duration_of(float(number), unit), "Duration", written)
-        except OverflowError:
-            raise self._refuse("E004", f"`{written}` is too much", span) from None
-
-    def _e_percent(self, children: list[Any], span: Span) -> ast.Expression:
-        return ast.Constant(span, float(children[0]) / 100, "Fraction", f"{children[0]} %")
-
-    def _e_number(self, children: list[Any], span: Span) -> ast.Expression:
-        text = str(children[0])
-        if "." in text:
-            return ast.Constant(span, float(text), "Decimal", text)
-        return ast.Constant(span, self._whole(children[0]), "Int", text)
-
-    def _e_string(self, children: list[Any], span: Span) -> ast.Expression:
-        text = unquote(str(children[0]))
-        parts: list[str | ast.Expression] = []
-        end = 0
-        for match in _INTERPOLATION.finditer(text):
-            if match.start() > end:
-                parts.append(text[end : match.start()])
-            at = Span(span.line, span.column + match.start() + 1, len(match[1]) or 1, span.line)
-            parts.append(self._read(match[1], at))
-            end = match.end()
-        if not parts:
-            return ast.Constant(span, text, "Text", str(children[0]))
-        if end < len(text):
-            parts.append(text[end:])
-        return ast.Text(span, tuple(parts))
-
-    def _e_true(self, _: list[Any], span: Span) -> ast.Expression:
-        return ast.Constant(span, True, "Bool", "true")
-
-    def _e_false(self, _: list[Any], span: Span) -> ast.Expression:
-        return ast.Constant(span, False, "Bool", "false")
-
-    def _e_now(self, _: list[Any], span: Span) -> ast.Expression:
-        return ast.Now(span)
-
     # -- tests -----------------------------------------------------------------------------------------------
 
     def _facts(self, children: list[Any]) -> ast.Facts:
@@ -521,7 +337,7 @@ class Builder:
         given, checks = [], []
         act: ast.Act | None = None
         for child in rest:
-            built: Any = getattr(self, f"_{child.data}")(child.children, _span(child))
+            built: Any = getattr(self, f"_{child.data}")(child.children, span_of(child))
             if child.data.startswith("g_"):
                 given.append(built)
             elif child.data.startswith("w_"):
@@ -580,16 +396,6 @@ class Builder:
 
     def _c_expression(self, children: list[Any], span: Span) -> ast.ThenHolds:
         return ast.ThenHolds(span, self.expression(children[0]))
-
-
-def _span(tree: Any) -> Span:
-    if isinstance(tree, Token):
-        return Span(tree.line or 1, tree.column or 1, len(tree), tree.line or 1)
-    meta = tree.meta
-    if getattr(meta, "empty", True):
-        return Span(1, 1)
-    length = meta.end_column - meta.column if meta.end_line == meta.line else 1
-    return Span(meta.line, meta.column, max(length, 1), meta.end_line)
 
 
 def _code(rest: list[Any], usual: str) -> str:
