@@ -53,6 +53,7 @@ def status(folder: Path) -> dict[str, Any]:
             "jobs": queue,
             "given_up": [{"job": j, "name": n, "reason": r} for j, n, r in dead],
             "processes": processes,
+            "posix_drift": zone.namespace.posix.drifted(),
             "resources": [_resource(zone, r) for r in tree.by_id.values() if r.name != "bundleResc"],
         }
     finally:

@@ -152,6 +152,20 @@ def recall(grid: Grid, object: str, to: str) -> int:
 
 
 @microservice(
+    "set_posix",
+    Parameter("subject", "Path"),
+    Parameter("mode", "Text"),
+    Parameter("group", "Group"),
+    result="",
+    effects=("acl.write",),
+    for_clients=True,
+)
+def set_posix(grid: Grid, subject: str, mode: str, group: str) -> None:
+    """Give the folders of a collection, on every resource with a vault, a mode such as 2770 and a group."""
+    grid.set_posix(subject, mode, group)
+
+
+@microservice(
     "erase",
     Parameter("subject", "Collection"),
     Parameter("copies", "Text"),

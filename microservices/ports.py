@@ -54,6 +54,9 @@ class Grid(Protocol):
     def stage(self, path: str, priority: int) -> str:
         """Ask for a data object on tape to be brought back; empty once it is on disk, else how that stands."""
 
+    def set_posix(self, path: str, mode: str, group: str) -> None:
+        """Give the folders of a collection a mode and a group, as far as the server may."""
+
     def erase(self, path: str) -> int:
         """Remove every data object of a collection for good, past the trash; returns how many there were."""
 

@@ -238,6 +238,7 @@ class DiskDriver:
                         raise
                     try:
                         os.mkdir(component, 0o770, dir_fd=current)
+                        _like_parent(current, component)
                         os.fsync(current)
                     except FileExistsError:
                         pass  # another process was faster
@@ -298,10 +299,46 @@ class DiskDriver:
         ):
             try:
                 os.rename(name, place.components[-1], src_dir_fd=self._staging, dst_dir_fd=folder)
+                _like_folder(folder, place.components[-1])
             except FileNotFoundError:
                 facts = os.stat(place.components[-1], dir_fd=folder, follow_symlinks=False)
                 if not stat_module.S_ISREG(facts.st_mode):
                     raise
+
+    def set_posix(self, place: VaultPath, *, mode: int, gid: int | None) -> str:
+        """Give a folder a mode and a group, making it where it is not there; what it makes later follows a setgid bit.
+
+        Args:
+            place: the folder.
+            mode: permission bits, setgid and sticky among them.
+            gid: the number of the group; None leaves it.
+
+        Returns:
+            How the folder is otherwise, and why; empty when it is as wanted.
+
+        Raises:
+            PlaceTaken: a file is there.
+        """
+        with (
+            translated(f"setting owner and mode of `{place.text}` in `{self._vault}`"),
+            self._folder(place.components, make=True) as folder,
+        ):
+            reasons = []
+            try:
+                if gid is not None:
+                    os.fchown(folder, -1, gid)
+            except PermissionError:
+                reasons.append("this server may not change the group")
+            try:
+                os.fchmod(folder, mode)
+            except PermissionError:
+                reasons.append("this server may not change the mode")
+            facts = os.fstat(folder)
+            os.fsync(folder)
+        if stat_module.S_IMODE(facts.st_mode) != mode or (gid is not None and facts.st_gid != gid):
+            found = f"mode {stat_module.S_IMODE(facts.st_mode):o}, group {facts.st_gid}"
+            return f"{found}; {', '.join(reasons) or 'the file system does not take it'}"
+        return ""
 
     def sync_places(self, places: list[VaultPath]) -> None:
         with translated(f"syncing folders of `{self._vault}`"):
@@ -386,6 +423,24 @@ class DiskDriver:
             os.scandir(self._staging) as entries,
         ):
             return [(entry.name, entry.stat(follow_symlinks=False).st_mtime) for entry in entries]
+
+
+def _like_parent(parent: int, name: str) -> None:
+    """A folder in one that passes its group on has its mode too, so that a visit's folders are as the visit's own."""
+    facts = os.fstat(parent)
+    if facts.st_mode & stat_module.S_ISGID:
+        os.chmod(name, stat_module.S_IMODE(facts.st_mode), dir_fd=parent)
+
+
+def _like_folder(folder: int, name: str) -> None:
+    """A file that came from the staging area gets the group of a folder that passes its own on."""
+    facts = os.fstat(folder)
+    if not facts.st_mode & stat_module.S_ISGID:
+        return
+    try:
+        os.chown(name, -1, facts.st_gid, dir_fd=folder, follow_symlinks=False)
+    except PermissionError:
+        return  # not a member of that group: the file stays readable by its own
 
 
 def _exists(name: str, folder: int) -> bool:

@@ -23,6 +23,11 @@ class Wrapper:
         self._driver = driver
         self.capabilities = Capabilities(False, driver.capabilities.survives_restart)
 
+    @property
+    def inner(self) -> Driver:
+        """The driver that is wrapped."""
+        return self._driver
+
     def around(self, what: str, run: Callable[[], T]) -> T:
         """Make one call; `what` is the method's name."""
         return run()

@@ -144,3 +144,15 @@ space_reservations = Table(
     Column("created_at", Double, nullable=False),
     Index("ix_space_reservations_resource", "resource_id", "until"),
 )
+
+posix_folders = Table(
+    "posix_folders",  # what policy wants of the folders that collections have in vaults
+    metadata,
+    id_column("collection_id"),
+    id_column("resource_id"),
+    Column("mode", Integer, nullable=False),
+    Column("gid", Integer),
+    text_column("drift"),  # how the folder is otherwise, and why; empty when it is as wanted
+    Column("checked_at", Double, nullable=False),
+    PrimaryKeyConstraint("collection_id", "resource_id"),
+)

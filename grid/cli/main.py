@@ -142,6 +142,10 @@ def _status(arguments: argparse.Namespace) -> int:
         print(
             f"  {process['role']} process {process['pid']} on {process['host']}: {'alive' if process['alive'] else 'gone'}"
         )
+    for drift in facts["posix_drift"]:
+        print(
+            f"  folder of {drift['path']} on {drift['resource']}: {drift['found']}; wanted {drift['wanted']}"
+        )
     for resource in facts["resources"]:
         free = (
             f", {resource['free_bytes'] / 1e9:.1f} GB free" if resource.get("free_bytes") is not None else ""

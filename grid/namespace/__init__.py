@@ -20,6 +20,7 @@ from grid.namespace.fixity import Fixity
 from grid.namespace.metadata import Metadata, MetadataOperation, Subject
 from grid.namespace.moves import Moves
 from grid.namespace.ports import Event, PolicyHooks, RecallDesk
+from grid.namespace.posix import PosixFolders
 from grid.namespace.recalls import Recalls
 from grid.namespace.records import ReplicaRecords
 from grid.namespace.replicas import Replicas, TrimRequest
@@ -45,6 +46,7 @@ class Namespace:
     administration: Administration
     recalls: Recalls
     fixity: Fixity
+    posix: PosixFolders
 
 
 def build(context: NamespaceContext, vaults: Vaults, desk: RecallDesk) -> Namespace:
@@ -69,6 +71,7 @@ def build(context: NamespaceContext, vaults: Vaults, desk: RecallDesk) -> Namesp
         administration=Administration(context, vaults),
         recalls=recalls,
         fixity=Fixity(context, replicas),
+        posix=PosixFolders(context),
     )
 
 

@@ -195,6 +195,9 @@ class _CallersGrid:
             return ""
         return f"request {standing['request']} for `{path}` is {standing['state']} on cartridge {standing['cartridge']}"
 
+    def set_posix(self, path: str, mode: str, group: str) -> None:
+        self._namespace.posix.set(self._caller, path, mode, group)
+
     def erase(self, path: str) -> int:
         moves, count = self._namespace.moves, 0
         while True:

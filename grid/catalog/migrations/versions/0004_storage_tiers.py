@@ -148,3 +148,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key", name=op.f("pk_space_reservations")),
     )
     op.create_index("ix_space_reservations_resource", "space_reservations", ["resource_id", "until"])
+    op.create_table(
+        "posix_folders",
+        sa.Column("collection_id", EntityId, nullable=False),
+        sa.Column("resource_id", EntityId, nullable=False),
+        sa.Column("mode", sa.Integer(), nullable=False),
+        sa.Column("gid", sa.Integer(), nullable=True),
+        sa.Column("drift", Bytewise, server_default="", nullable=False),
+        sa.Column("checked_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("collection_id", "resource_id", name=op.f("pk_posix_folders")),
+    )

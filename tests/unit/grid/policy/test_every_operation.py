@@ -130,6 +130,7 @@ OPERATIONS: dict[str, tuple[Do, set[str]]] = {
     "replicas.complete": (grown, {"replica create", "resource change"}),
     "fixity.verify": (lambda z, r: z.namespace.fixity.verify(r, OBJECT, 0), {"replica verify"}),
     "fixity.mark_damaged": (lambda z, r: z.namespace.fixity.mark_damaged(r, OBJECT, 0, "bad"), {"replica verify"}),
+    "posix.set": (lambda z, r: z.namespace.posix.set(r, HOME, "2770", "daq"), {"collection change"}),
     "recalls.ask": (lambda z, r: z.namespace.recalls.ask(r, on_tape(z, r)), {"replica recall"}),
     "recalls.bring": (lambda z, r: unready(lambda: z.namespace.recalls.bring(r, on_tape(z, r))), {"replica recall"}),
     "users.add": (lambda z, r: z.namespace.users.add(r, "bert", "rodsuser"), {"user change"}),
@@ -140,6 +141,7 @@ OPERATIONS: dict[str, tuple[Do, set[str]]] = {
 }  # fmt: skip
 
 WITHOUT: dict[str, str] = {
+    "posix.drifted": "shown by the status command to the service account",
     "recalls.status": "one's own requests", "recalls.listed": "one's own requests",
     "recalls.cancel": "ends one's own request; the library tells of it", "recalls.pin": "one's own request",
     "collections.find": "gives a row to other operations", "objects.find": "gives a row to other operations",
@@ -167,7 +169,7 @@ def test_the_table_names_every_operation(sqlite_zone: Zone) -> None:
     space = sqlite_zone.namespace
     found = {
         f"{part}.{name}"
-        for part in ("access", "administration", "checksums", "collections", "objects", "metadata", "moves", "records", "replicas", "users", "recalls", "fixity")
+        for part in ("access", "administration", "checksums", "collections", "objects", "metadata", "moves", "records", "replicas", "users", "recalls", "fixity", "posix")
         for name in dir(type(getattr(space, part)))
         if not name.startswith("_")
     }  # fmt: skip
