@@ -35,6 +35,7 @@ from grid.server.metrics import ADDRESS, MetricsEndpoint, ZoneFigures
 from grid.server.supervisor import Role, Supervisor, listen, raise_descriptor_limit
 from grid.server.worker import Worker, stop_on_signals
 from grid.tiers.buffers import BufferKeeper, buffer_driver, buffer_settings
+from grid.tiers.computing import DaskComputing
 from grid.tiers.desk import TapeDesk
 from grid.tiers.libraries import Libraries, library_settings, make_library, tape_driver
 from grid.tiers.operator import TapeOperator
@@ -277,6 +278,12 @@ def _with_zone(folder: Path, settings: Settings, role: str, run: Callable[[Zone]
         zone.close()
 
 
+def compute_elsewhere(zone: Zone) -> None:
+    """Let this process have files read and copied on the scheduler that the settings name, if they name one."""
+    if zone.settings.dask:
+        zone.namespace.context.computing = DaskComputing(zone.settings.dask)
+
+
 def keep_tiers(zone: Zone) -> None:
     """Let threads of this process be the operator of the zone's tape libraries, and scrub, as far as nobody else does."""
     context = zone.namespace.context
@@ -331,6 +338,7 @@ def serve(folder: Path, settings: Settings) -> int:
 
     def run_jobs(_place: int) -> None:
         def work(zone: Zone) -> None:
+            compute_elsewhere(zone)
             keep_tiers(zone)
             JobWorker(
                 zone.database, zone.policy, zone.host, zone.namespace, threads=settings.job_threads
@@ -365,6 +373,7 @@ def work(folder: Path, settings: Settings) -> int:
     os.umask(0o027)
 
     def run(zone: Zone) -> None:
+        compute_elsewhere(zone)
         JobWorker(zone.database, zone.policy, zone.host, zone.namespace, threads=settings.job_threads).run()
 
     _with_zone(folder, settings, "jobs", run)

@@ -76,6 +76,10 @@ class Settings:
     job_threads: int = _setting(4)
     """Threads of each such process; work of one rule takes at most half of them. Restart."""
 
+    dask: str = _setting("")
+    """A Dask scheduler's address, such as `tcp://10.0.0.1:8786`, on whose workers jobs read and compute; empty for their own
+    process. Restart."""
+
     shutdown_grace_s: float = _setting(10.0, reload=True)
     """How long requests may go on after SIGTERM."""
 

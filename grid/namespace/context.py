@@ -12,7 +12,7 @@ from grid.catalog.database import Database, Transaction
 from grid.codes import Status
 from grid.errors import AccessDenied, InvalidArgument, LeaseLost, NotFound, NotOnline, NotPrivileged
 from grid.model import Access, Caller, Collection, DataObject, Replica, Resource
-from grid.namespace.ports import Copies, Event, PasswordVault, PolicyHooks
+from grid.namespace.ports import Computing, Copies, Event, PasswordVault, PolicyHooks
 from grid.namespace.storage import Storage, Tree
 from resources import StoredFile
 
@@ -30,6 +30,7 @@ class NamespaceContext:
     copies: Copies = field(init=False)
     acls: AclStore = field(default_factory=AclStore)
     lease_id: int = 0
+    computing: Computing | None = None
 
     def open_replica(
         self, caller: Caller, tree: Tree, replica: Replica, path: str, *, admin: bool = False

@@ -64,11 +64,20 @@ def _new(scheme: str) -> _Hash:
 
 
 def _written(scheme: str, state: _Hash) -> str:
+    return from_hex(scheme, state.hexdigest())
+
+
+ALGORITHMS: Final = {"sha2": "sha256", "sha512": "sha512", "sha1": "sha1", "md5": "md5", "adler32": "adler32"}
+"""Scheme to the algorithm by its usual name."""
+
+
+def from_hex(scheme: str, digest: str) -> str:
+    """A checksum as it is written, from a digest's hexadecimal digits."""
     if scheme == "md5":
-        return state.hexdigest()
+        return digest
     if scheme == "adler32":
-        return f"adler32:{state.hexdigest()}"
-    return f"{scheme}:{base64.b64encode(state.digest()).decode('ascii')}"
+        return f"adler32:{digest}"
+    return f"{scheme}:{base64.b64encode(bytes.fromhex(digest)).decode('ascii')}"
 
 
 def scheme_of(checksum: str) -> str:

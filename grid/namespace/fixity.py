@@ -1,8 +1,7 @@
 """Whether replicas still are what was recorded of them: reading, comparing, naming the bad one, repairing it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from grid import paths
 from grid.catalog import objects as object_rows
@@ -11,11 +10,12 @@ from grid.errors import ChecksumMismatch, GridError, NoGoodReplica
 from grid.model import Access, Caller, DataObject, Replica, ReplicaStatus, Resource
 from grid.namespace.context import NamespaceContext
 from grid.namespace.data_objects import object_facts
-from grid.namespace.digests import of_file, scheme_of
+from grid.namespace.digests import ALGORITHMS, from_hex, of_file, scheme_of
 from grid.namespace.ports import Event
 from grid.namespace.replicas import Replicas
 from grid.namespace.storage import Tree, storage_errors
-from resources import StoredFile
+from resources import ResourceError, StoredFile
+from resources.remote import look
 
 SAME, BAD, UNREADABLE, ON_TAPE, NOT_GOOD, REPAIRED = (
     "same",
@@ -27,7 +27,14 @@ SAME, BAD, UNREADABLE, ON_TAPE, NOT_GOOD, REPAIRED = (
 )
 UNRECORDED: Final = "recorded now"
 
-Pace = Callable[[int], None]
+
+class Pace(Protocol):
+    """Lets bytes pass at a rate, in bytes/s."""
+
+    rate: float
+
+    def __call__(self, count: int) -> None:
+        """So many more passed; may wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +104,9 @@ class Fixity:
         self, found: DataObject, tree: Tree, replica: Replica, resource: Resource, pace: Pace | None
     ) -> tuple[Outcome, str]:
         path = found.path
+        elsewhere = self._seen_elsewhere(found, replica, resource, pace)
+        if elsewhere is not None:
+            return self._judged(path, replica, resource, *elsewhere)
         try:
             file = self._context.storage.open_for_reading(self._context.database, tree, replica, path)
             paced = _Paced(file, pace)
@@ -110,14 +120,36 @@ class Fixity:
             if error.retry:
                 raise  # the storage is away, which says nothing of the bytes
             return Outcome(path, replica.number, resource.name, UNREADABLE, str(error)), ""
+        return self._judged(path, replica, resource, size, digest, paced.count)
+
+    def _seen_elsewhere(
+        self, found: DataObject, replica: Replica, resource: Resource, pace: Pace | None
+    ) -> tuple[int, str, int] | None:
+        """Size, checksum and bytes read by who computes beside the storage; None where it has to be done here."""
+        computing, file = (
+            self._context.computing,
+            self._context.storage.file_of(resource, replica, found.path),
+        )
+        if computing is None or file is None:
+            return None
+        scheme = scheme_of(replica.checksum) if replica.checksum else "sha2"
+        try:
+            seen = computing.run(look, file, ALGORITHMS[scheme], pace.rate if pace is not None else 0.0)
+        except ResourceError:
+            return None  # it may be on its way between two names: here one looks in both
+        return seen.size, from_hex(scheme, seen.digest), seen.size
+
+    def _judged(
+        self, path: str, replica: Replica, resource: Resource, size: int, digest: str, read_bytes: int
+    ) -> tuple[Outcome, str]:
         if size != replica.size_bytes:
             reason = f"the file has {size} bytes, the catalog says {replica.size_bytes}"
         elif replica.checksum and digest != replica.checksum:
             reason = f"computed {digest}, recorded {replica.checksum}"
         else:
             what = SAME if replica.checksum else UNRECORDED
-            return Outcome(path, replica.number, resource.name, what, read_bytes=paced.count), digest
-        return Outcome(path, replica.number, resource.name, BAD, reason, paced.count), digest
+            return Outcome(path, replica.number, resource.name, what, read_bytes=read_bytes), digest
+        return Outcome(path, replica.number, resource.name, BAD, reason, read_bytes), digest
 
     def _record(
         self, event: Event, found: DataObject, replica: Replica, outcome: Outcome, digest: str

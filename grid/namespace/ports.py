@@ -1,12 +1,15 @@
 """What the operations of the namespace ask of those above them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from grid.catalog.database import Transaction
 from grid.model import Caller, Resource
 from resources import Driver
 from resources.tape.state import Request
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,18 @@ class RecallDesk(Protocol):
 
     def standing(self, resource: Resource, request: Request) -> dict[str, Any]:
         """How a request stands, as plain data."""
+
+
+class Computing(Protocol):
+    """Where jobs have files read and digests computed, beside the storage."""
+
+    def run(self, function: Callable[..., T], *arguments: object) -> T:
+        """Have a function of `resources.remote` carried out, and wait for its result.
+
+        Raises:
+            ResourceError: what it raised there.
+            ResourceUnavailable: nobody carries it out.
+        """
 
 
 class Copies(Protocol):

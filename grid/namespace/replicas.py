@@ -26,11 +26,12 @@ from grid.namespace import steps
 from grid.namespace.context import NamespaceContext
 from grid.namespace.creation import WriteRequest
 from grid.namespace.data_objects import DataObjects, object_facts
-from grid.namespace.digests import DigestTap, of_file, scheme_of
+from grid.namespace.digests import ALGORITHMS, DigestTap, from_hex, of_file, scheme_of
 from grid.namespace.finisher import Finisher
 from grid.namespace.ports import Event
 from grid.namespace.storage import Tree, storage_errors
 from grid.namespace.transfers import BUFFER_BYTES, new_name
+from resources import ResourceError, remote
 
 _log = logging.getLogger("beamgrid.replicas")
 
@@ -189,48 +190,75 @@ class Replicas:
     ) -> int:
         driver = self._context.storage.driver(leaf)
         name = new_name()
-        stored = self._context.open_replica(
-            event.caller, tree, source, found.path, admin=event.caller.is_admin
-        )
-        tap = DigestTap(scheme_of(source.checksum) if source.checksum else "sha2")
         try:
             with storage_errors():
-                steps.reached("stage.before")
-                file = driver.stage(name)
-                steps.reached("stage.after")
-                buffer, offset = memoryview(bytearray(BUFFER_BYTES)), 0
-                while count := stored.read_into(buffer, offset):
-                    tap.see(offset, buffer[:count])
-                    steps.reached("bytes.before")
-                    file.write(buffer[:count], offset)
-                    steps.reached("bytes.after")
-                    tap.settle()
-                    offset += count
-                steps.reached("sync.before")
-                file.sync()
-                steps.reached("sync.after")
-                digest = tap.result(offset)
-                written = of_file(file, tap.scheme)
-                file.close()
-            if source.checksum and digest != source.checksum:
+                sent, written, size = self._transfer(event, found, tree, source, leaf, name)
+            if source.checksum and sent != source.checksum:
                 reason = (
                     f"replica {source.number} of `{found.path}` does not have its recorded checksum any more"
                 )
                 self._distrust(found, source, reason)
                 raise ChecksumMismatch(reason)
-            if written != digest:
+            if written != sent:
                 raise StorageFailed(
                     f"what was written of `{found.path}` to `{leaf.name}` does not read the same"
                 )
-            self._register_copy(event, found, source, leaf, existing, name, offset)
+            self._register_copy(event, found, source, leaf, existing, name, size)
         except BaseException:
             with storage_errors():
                 driver.unlink_staged(name)
             raise
+        self._finisher.settle()
+        return size
+
+    def _transfer(
+        self, event: Event, found: DataObject, tree: Tree, source: Replica, leaf: Resource, name: str
+    ) -> tuple[str, str, int]:
+        """Copy bytes to a staged file: the checksums of what was sent and of what was written, and the size."""
+        computing, storage = self._context.computing, self._context.storage
+        there, target = (
+            storage.file_of(tree.by_id[source.resource_id], source, found.path),
+            storage.vault_of(leaf),
+        )
+        scheme = scheme_of(source.checksum) if source.checksum else "sha2"
+        if computing is not None and there is not None and target is not None and leaf.type != "buffer":
+            try:
+                sent, written = computing.run(remote.copy, there, target, name, ALGORITHMS[scheme])
+                return from_hex(scheme, sent.digest), from_hex(scheme, written.digest), sent.size
+            except ResourceError as error:
+                _log.info("%s is copied by this process: %s", found.path, error)
+        return self._streamed(event, found, tree, source, leaf, name)
+
+    def _streamed(
+        self, event: Event, found: DataObject, tree: Tree, source: Replica, leaf: Resource, name: str
+    ) -> tuple[str, str, int]:
+        driver = self._context.storage.driver(leaf)
+        stored = self._context.open_replica(
+            event.caller, tree, source, found.path, admin=event.caller.is_admin
+        )
+        tap = DigestTap(scheme_of(source.checksum) if source.checksum else "sha2")
+        try:
+            steps.reached("stage.before")
+            file = driver.stage(name)
+            steps.reached("stage.after")
+            buffer, offset = memoryview(bytearray(BUFFER_BYTES)), 0
+            while count := stored.read_into(buffer, offset):
+                tap.see(offset, buffer[:count])
+                steps.reached("bytes.before")
+                file.write(buffer[:count], offset)
+                steps.reached("bytes.after")
+                tap.settle()
+                offset += count
+            steps.reached("sync.before")
+            file.sync()
+            steps.reached("sync.after")
+            sent = tap.result(offset)
+            assert sent is not None, "what is read in order is not broken"
+            written = of_file(file, tap.scheme)
+            file.close()
+            return sent, written, offset
         finally:
             stored.close()
-        self._finisher.settle()
-        return offset
 
     def _register_copy(
         self,

@@ -39,6 +39,7 @@ from resources.context import COMMON, ContextError, Value, read
 from resources.coordination import CONTEXTS, CREATE, OPEN, Ballot, Node, cache_in_front_of, refusal
 from resources.coordination import Ask as VoteAsk
 from resources.disk import RegisteredFiles
+from resources.remote import There, Vault
 from resources.tape.driver import NotResident
 
 _CHECK_EVERY_S: Final = 1.0
@@ -277,6 +278,22 @@ class Storage:
         if replica.physical_path:
             return replica.physical_path
         return self.driver(resource, check=False).physical_path(self.place_of(path))
+
+    def vault_of(self, resource: Resource) -> Vault | None:
+        """A resource as another process can reach it; None for one that is here only."""
+        if resource.type == "xrootd":
+            said = read(resource.context, {**COMMON, "port": "count", "keytab": "path"})
+            address = f"{resource.host}:{said.get('port', 1094)}"
+            return Vault("xrootd", resource.vault_path, resource.id, address, str(said.get("keytab", "")))
+        kind = {"unixfilesystem": "disk", "buffer": "disk", "tape": "tape"}.get(resource.type)
+        return None if kind is None else Vault(kind, resource.vault_path, resource.id)
+
+    def file_of(self, resource: Resource, replica: Replica, path: str) -> There | None:
+        """A replica's file as another process can read it; None for one that is here only."""
+        vault = self.vault_of(resource)
+        if vault is None:
+            return None
+        return There(vault, self.place_of(path).text, replica.staged_as, replica.physical_path)
 
     def pick_for_reading(
         self,

@@ -24,14 +24,14 @@ class Pacer:
     """Lets bytes pass at a rate, in bytes/s, measured since it was made."""
 
     def __init__(self, rate: float, sleep: Callable[[float], None] = time.sleep) -> None:
-        self._rate = rate
+        self.rate = rate
         self._sleep = sleep
         self._began = time.monotonic()
         self._passed = 0
 
     def __call__(self, count: int) -> None:
         self._passed += count
-        ahead = self._passed / self._rate - (time.monotonic() - self._began)
+        ahead = self._passed / self.rate - (time.monotonic() - self._began)
         if ahead > 0:
             self._sleep(min(ahead, 60.0))
 

@@ -45,6 +45,9 @@ class NotResident(ResourceError):
         super().__init__(message)
         self.file_id = file_id
 
+    def __reduce__(self) -> tuple[type["NotResident"], tuple[str, str]]:
+        return NotResident, (str(self), self.file_id)  # it may come from another process
+
 
 @dataclass(frozen=True, slots=True)
 class Residency:
