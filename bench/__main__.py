@@ -1,6 +1,6 @@
 """`./run bench [NAME]`: medians of five alternations, as ratios and server CPU.
 
-NAME is `rows`, `stream`, `growth`, `policy`, `tape` or `drivers`; the first three without one. `--other HOST:PORT` measures a second server of the
+NAME is `rows`, `stream`, `growth`, `policy`, `tape`, `drivers` or `checksums`; the first three without one. `--other HOST:PORT` measures a second server of the
 same account and zone names in the same run, alternating; `--target HOST:PORT` measures that one instead of ours.
 """
 
@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import drivers, policy, rows, server, tape
+from bench import checksums, drivers, policy, rows, server, tape
 from bench.postgres import own_postgres
 from bench.server import Target
 
@@ -21,7 +21,9 @@ ALTERNATIONS = 5
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="./run bench", description=__doc__)
-    parser.add_argument("name", nargs="?", choices=("rows", "stream", "growth", "policy", "tape", "drivers"))
+    parser.add_argument(
+        "name", nargs="?", choices=("rows", "stream", "growth", "policy", "tape", "drivers", "checksums")
+    )
     parser.add_argument("--target", metavar="HOST:PORT", help="measure this server instead of our own")
     parser.add_argument("--other", metavar="HOST:PORT", help="measure this one beside it")
     parser.add_argument("--user", default="rods")
@@ -58,6 +60,8 @@ def main() -> None:
             compare_rows(ours, other, on_postgres=given.postgres)
         if given.name in (None, "stream"):
             stream(ours, other, given.size_mib << 20)
+        if given.name == "checksums":
+            checksums.run(ours, given.size_mib << 20)
         if given.name in (None, "growth") and ours.folder is not None and database is None:
             growth(ours, given.objects)
 
@@ -103,9 +107,14 @@ def growth(ours: Target, objects: int) -> None:
     rows.fill(ours, small, 1000)
     rows.fill(ours, large, 1)
     assert ours.folder is not None, "growth fills the catalog of our own server"
-    started = time.perf_counter()
-    grow(ours.folder / "catalog.sqlite", large, objects)
-    print(f"grown to {objects:,} objects in {time.perf_counter() - started:.0f} s")
+    catalog = ours.folder / "catalog.sqlite"
+    before, started = catalog_bytes(catalog), time.perf_counter()
+    grow(catalog, large, objects)
+    each = (catalog_bytes(catalog) - before) / objects
+    print(
+        f"grown to {objects:,} objects in {time.perf_counter() - started:.0f} s; an object with one replica and no metadata takes"
+        f" {each:.0f} bytes of the catalog, indexes included"
+    )
     costs: dict[str, list[float]] = {small: [], large: []}
     steps = {path: rows.lookup(ours, path) for path in costs}
     for _ in range(ALTERNATIONS):
@@ -117,6 +126,15 @@ def growth(ours: Target, objects: int) -> None:
             costs[path].append(ours.cpu_s() - before)
     ratio = statistics.median(costs[large]) / statistics.median(costs[small])
     print(f"look-up, page and put at {objects:,} objects: {ratio:.2f} x the CPU of 1,000 (limit 1.5)")
+
+
+def catalog_bytes(catalog: Path) -> int:
+    """The size of an SQLite catalog, what is only in its log included."""
+    with contextlib.closing(sqlite3.connect(catalog, timeout=60)) as connection:
+        pages, size = (
+            connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size")
+        )
+    return int(pages * size)
 
 
 def grow(catalog: Path, path: str, objects: int) -> None:

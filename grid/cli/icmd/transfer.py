@@ -6,6 +6,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -99,12 +100,13 @@ def _refuse_overwrite(session: iRODSSession, path: str, arguments: argparse.Name
 def _put_file(session: iRODSSession, local: Path, path: str, arguments: argparse.Namespace) -> dict[str, Any]:
     size = local.stat().st_size
     _refuse_overwrite(session, path, arguments)
-    with _bar(local.name, size) as bar:
+    with _bar(local.name, size) as bar, ThreadPoolExecutor(1) as hashing:  # hashed beside sending
+        digest = hashing.submit(_digest_of, local) if arguments.verify else None
         session.data_objects.put(
             str(local), path, updatables=[bar] if not bar.disable else [], **_options(arguments)
         )
-    if arguments.verify:
-        _compare(session, path, _digest_of(local))
+    if digest is not None:
+        _compare(session, path, digest.result())
     return {"path": path, "size_bytes": size}
 
 

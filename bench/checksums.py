@@ -1,0 +1,89 @@
+"""`iput -k` and `-K` beside what one core's SHA-256 does: client and server hash on the same cores."""
+
+import hashlib
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from bench.server import Target
+
+ROUNDS = 3
+
+
+def sha256_rate(data: memoryview) -> float:
+    """Bytes a second of one core."""
+    began = time.monotonic()
+    hashlib.sha256(data)
+    return len(data) / (time.monotonic() - began)
+
+
+def run(target: Target, size: int) -> None:
+    data = memoryview(os.urandom(16 << 20) * (size // (16 << 20)))
+    program = str(Path(sys.executable).parent / "iput")
+    with tempfile.TemporaryDirectory(prefix="beamgrid-bench-") as scratch:
+        folder = Path(scratch)
+        (folder / "large").write_bytes(data)
+        settings = {
+            "irods_host": target.host,
+            "irods_port": target.port,
+            "irods_user_name": target.user,
+            "irods_zone_name": target.zone,
+        }
+        (folder / "env.json").write_text(json.dumps(settings))
+        env = {
+            **os.environ,
+            "IRODS_ENVIRONMENT_FILE": str(folder / "env.json"),
+            "IRODS_AUTHENTICATION_FILE": str(folder / "A"),
+        }
+        iinit = [
+            str(Path(sys.executable).parent / "iinit"),
+            "--host",
+            target.host,
+            "--port",
+            str(target.port),
+            "--user",
+            target.user,
+            "--zone",
+            target.zone,
+        ]
+        subprocess.run(
+            iinit, env=env, input=f"{target.password}\n".encode(), check=True, stdout=subprocess.DEVNULL
+        )
+        rates: dict[str, list[float]] = {"-k": [], "-K": [], "sha256": []}
+        shares: dict[str, list[float]] = {"-k": [], "-K": []}
+        for number in range(ROUNDS):
+            rates["sha256"].append(sha256_rate(data))
+            for option in ("-k", "-K"):
+                server, client = target.cpu_s(), resource.getrusage(resource.RUSAGE_CHILDREN)
+                began = time.monotonic()
+                subprocess.run(
+                    [program, option, "large", f"/{target.zone}/home/{target.user}/l{option}{number}"],
+                    env=env,
+                    cwd=folder,
+                    check=True,
+                )
+                spent = time.monotonic() - began
+                after = resource.getrusage(resource.RUSAGE_CHILDREN)
+                cpu = (
+                    target.cpu_s()
+                    - server
+                    + after.ru_utime
+                    + after.ru_stime
+                    - client.ru_utime
+                    - client.ru_stime
+                )
+                rates[option].append(size / spent)
+                shares[option].append(cpu / 2 / spent)
+        core = statistics.median(rates["sha256"])
+        for option, limit in (("-k", 0.6), ("-K", 0.45)):
+            rate = statistics.median(rates[option])
+            print(
+                f"iput {option} of {size >> 20} MiB: {rate / core:.2f} of one core's SHA-256 (limit {limit}), or"
+                f" {statistics.median(shares[option]):.2f} of what two cores could do with the CPU that it took (limit 0.8)"
+            )
