@@ -97,45 +97,59 @@ class CatalogTapeState:
         )
 
     def written(self, entries: Sequence[Entry], swap: Callable[[Landed, Entry], bool], now: float) -> None:
+        """See `TapeState`.
+
+        Where files are is recorded before the disk's copies go, in a transaction of its own: a stub never points to what is
+        not known. A crash in between leaves files that are known and still on disk, which `Library.recover` goes on with.
+        """
         with self._database.write() as tx:
             for entry in entries:
-                data_id = int(entry.file_id.partition("v")[0])
-                row = tx.one(
-                    "SELECT d.id, d.version, c.path, d.name, r.size_bytes, l.since, r.number FROM tape_landing l"
-                    " JOIN data_objects d ON d.id = l.data_id JOIN collections c ON c.id = d.collection_id"
-                    " JOIN replicas r ON r.data_id = d.id AND r.resource_id = l.resource_id"
-                    " WHERE l.resource_id = :resource AND l.data_id = :id AND r.staged_as = '' AND r.status = :good",
-                    self._of(id=data_id, good=int(ReplicaStatus.GOOD)),
-                )
-                if row is None:
-                    continue
-                landed = self._landed(row[:6])
-                if landed.file_id != entry.file_id or not swap(landed, entry):
-                    continue  # it changed, or is on its way to another place: it is written again
-                self._settle(tx, entry, data_id, int(row[6]), landed.name)
+                self._insert(tx, entry)
+        gone: list[str] = []
+        with self._database.write() as tx:
+            for entry in entries:
+                if not self._settled(tx, entry, swap):
+                    gone.append(entry.file_id)
             tx.run(
                 "DELETE FROM tape_landing WHERE resource_id = :resource AND NOT EXISTS (SELECT 1 FROM replicas r"
                 " WHERE r.data_id = tape_landing.data_id AND r.resource_id = tape_landing.resource_id)",
                 self._of(),
             )  # what was removed before it was written
+        self.forget(gone)
 
-    def _settle(self, tx: Transaction, entry: Entry, data_id: int, number: int, path: str) -> None:
-        """Record a file that is on a cartridge and left the disk."""
+    def _insert(self, tx: Transaction, entry: Entry) -> None:
         tx.run(
             f"INSERT INTO tape_entries (resource_id, data_id, {_ENTRY}) VALUES (:resource, :data, :file, :name,"
-            " :cartridge, :container, :offset, :start, :size, :digest)",
+            " :cartridge, :container, :offset, :start, :size, :digest) ON CONFLICT (resource_id, file_id) DO NOTHING",
             self._of(
-                data=data_id, file=entry.file_id, name=entry.name, cartridge=entry.cartridge, container=entry.container,
-                offset=entry.offset, start=entry.start, size=entry.size, digest=entry.digest,
+                data=int(entry.file_id.partition("v")[0]), file=entry.file_id, name=entry.name, cartridge=entry.cartridge,
+                container=entry.container, offset=entry.offset, start=entry.start, size=entry.size, digest=entry.digest,
             ),
         )  # fmt: skip
+
+    def _settled(self, tx: Transaction, entry: Entry, swap: Callable[[Landed, Entry], bool]) -> bool:
+        """Take the disk's copy of a recorded file away; False when it changed, so that what is on tape is of no use."""
+        data_id = int(entry.file_id.partition("v")[0])
+        row = tx.one(
+            "SELECT d.id, d.version, c.path, d.name, r.size_bytes, l.since, r.number FROM tape_landing l"
+            " JOIN data_objects d ON d.id = l.data_id JOIN collections c ON c.id = d.collection_id"
+            " JOIN replicas r ON r.data_id = d.id AND r.resource_id = l.resource_id"
+            " WHERE l.resource_id = :resource AND l.data_id = :id AND r.staged_as = '' AND r.status = :good",
+            self._of(id=data_id, good=int(ReplicaStatus.GOOD)),
+        )
+        if row is None:
+            return False
+        landed = self._landed(row[:6])
+        if landed.file_id != entry.file_id or not swap(landed, entry):
+            return False  # it changed, or is on its way to another place: it is written again
         tx.run(
             "DELETE FROM tape_landing WHERE resource_id = :resource AND data_id = :id", self._of(id=data_id)
         )
         self._note_residency(tx, data_id, TAPE)
         promises.queue(tx, data_id)
-        told = {"replica": number, "cartridge": entry.cartridge, "position": entry.start}
-        journal.record_event(tx, "replica archive", data_id, path, _SERVICE, told)
+        told = {"replica": int(row[6]), "cartridge": entry.cartridge, "position": entry.start}
+        journal.record_event(tx, "replica archive", data_id, landed.name, _SERVICE, told)
+        return True
 
     def _note_residency(self, tx: Transaction, data_id: int, residency: str) -> None:
         tx.run(

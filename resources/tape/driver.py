@@ -195,10 +195,13 @@ class TapeDriver(DiskDriver):
         return super().open(VaultPath.of(landed.place))
 
     def swap(self, landed: Landed, entry: Entry) -> bool:
-        """Leave a stub where a file was, if it is still the file that was written."""
+        """Leave a stub where a file was, if it is still the file that was written; one that is there already is success."""
         place = VaultPath.of(landed.place)
         try:
-            if self._stub(place) is not None or super().stat(place).size_bytes != entry.size:
+            stub = self._stub(place)
+            if stub is not None:
+                return stub[0] == entry.file_id
+            if super().stat(place).size_bytes != entry.size:
                 return False
         except FileMissing:
             return False

@@ -54,9 +54,14 @@ class Library:
     def recover(self) -> None:
         """What a starting process does: whatever was under way begins anew."""
         under_way = [r.id for r in self._state.requests(ACTIVE[1:], limit=1 << 30)]
-        self._state.progress(
-            under_way, "queued", reason="the library was started again", now=self._clock.now()
-        )
+        now = self._clock.now()
+        self._state.progress(under_way, "queued", reason="the library was started again", now=now)
+        known_already = [
+            entry
+            for landed in self._state.landed(1 << 30)
+            if (entry := self._state.entry(landed.file_id)) is not None
+        ]  # they were recorded, and the disk's copies did not go any more
+        self._state.written(known_already, self._shelf.swap, now)
         for known in self._state.cartridges():
             if known.label in self._media.labels():
                 used = self._media.used(known.label)
@@ -75,9 +80,10 @@ class Library:
             self._served = Counter({user: count // 2 for user, count in self._served.items() if count > 1})
         for drive in self.drives:
             while drive.phases and drive.phases[0].until <= now and not drive.fault:
-                phase = drive.phases.popleft()
-                if phase.then is not None:
-                    phase.then()
+                then = drive.phases[0].then
+                if then is not None:
+                    then()  # what fails here, such as a catalog that is away, is done again at the next step
+                drive.phases.popleft()
                 if not drive.phases:
                     drive.serving = ()
         self._shelf.removed(self._state.forget)

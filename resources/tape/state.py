@@ -108,7 +108,10 @@ class TapeState(Protocol):
         """Files that wait to be written, the oldest first."""
 
     def written(self, entries: Sequence[Entry], swap: Callable[[Landed, Entry], bool], now: float) -> None:
-        """Record verified files; `swap` takes the disk copy away, and says no when it is not the same any more."""
+        """Record verified files; `swap` takes the disk copy away, and says no when it is not the same any more.
+
+        Durable before the first disk copy goes; recorded ones may be told again.
+        """
 
     def entry(self, file_id: str) -> Entry | None:
         """Where a file is; None when it is on no cartridge."""
