@@ -38,6 +38,7 @@ from grid.tiers.buffers import BufferKeeper, buffer_driver, buffer_settings
 from grid.tiers.computing import DaskComputing
 from grid.tiers.desk import TapeDesk
 from grid.tiers.libraries import Libraries, library_settings, make_library, tape_driver
+from grid.tiers.measuring import SpaceMeter
 from grid.tiers.operator import TapeOperator
 from grid.tiers.scrubbing import Scrubber
 from resources import Driver, ResourceError
@@ -292,7 +293,13 @@ def keep_tiers(zone: Zone) -> None:
     )
     scrubber = Scrubber(zone.database, zone.namespace, context.lease_id)
     buffers = BufferKeeper(zone.database, zone.namespace)
-    for name, work in (("tape", operator.run), ("scrub", scrubber.run), ("buffers", buffers.run)):
+    meter = SpaceMeter(zone.database, context.storage)
+    for name, work in (
+        ("tape", operator.run),
+        ("scrub", scrubber.run),
+        ("buffers", buffers.run),
+        ("space", meter.run),
+    ):
         threading.Thread(target=work, args=(threading.Event(),), name=name, daemon=True).start()
 
 

@@ -28,6 +28,10 @@ Kind = str | tuple[str, ...]
 COMMON: Final[dict[str, Kind]] = {
     "minimum_free_space_for_create_in_bytes": "bytes",
     "maximum_file_size": "bytes",
+    "max_rate": "bytes",
+    "max_open": "count",
+    "attempts": "count",
+    "measure": ("on", "off"),
 }
 """What every storage resource's context string may say."""
 

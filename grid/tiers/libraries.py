@@ -17,6 +17,7 @@ from resources.tape.media import Media
 from resources.tape.state import Ask, Request
 
 KNOWN: Final[dict[str, context.Kind]] = {
+    **context.COMMON,
     "drives": "count", "cartridges": "count", "capacity": "bytes", "clock_factor": "number", "patience": "count",
     "batch": "bytes", "batch_age": "seconds", "container": "bytes", "recalled": "bytes", "wave": "seconds",
     "library": "path", "open": ("ask", "wait"), "wait": "seconds", "pin": "seconds", "stream_rate": "bytes",
