@@ -1,12 +1,13 @@
 """Where everything is put together: the only module that knows every package."""
 
+import contextlib
 import gc
 import logging
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -285,22 +286,33 @@ def compute_elsewhere(zone: Zone) -> None:
         zone.namespace.context.computing = DaskComputing(zone.settings.dask)
 
 
-def keep_tiers(zone: Zone) -> None:
-    """Let threads of this process be the operator of the zone's tape libraries, and scrub, as far as nobody else does."""
+@contextlib.contextmanager
+def tiers_kept(zone: Zone) -> Iterator[None]:
+    """Threads of this process look after the zone's tiers until the block ends.
+
+    They are the operator of its tape libraries, as far as they are elected; they scrub, keep buffers below their marks, and
+    measure room.
+    """
     context = zone.namespace.context
-    operator = TapeOperator(
-        zone.database, context.storage, Libraries(zone.database, zone.settings.zone), context.lease_id
-    )
-    scrubber = Scrubber(zone.database, zone.namespace, context.lease_id)
-    buffers = BufferKeeper(zone.database, zone.namespace)
-    meter = SpaceMeter(zone.database, context.storage)
-    for name, work in (
-        ("tape", operator.run),
-        ("scrub", scrubber.run),
-        ("buffers", buffers.run),
-        ("space", meter.run),
-    ):
-        threading.Thread(target=work, args=(threading.Event(),), name=name, daemon=True).start()
+    libraries = Libraries(zone.database, zone.settings.zone)
+    stopping = threading.Event()
+    threads = [
+        threading.Thread(target=run, args=(stopping,), name=name, daemon=True)
+        for name, run in (
+            ("tape", TapeOperator(zone.database, context.storage, libraries, context.lease_id).run),
+            ("scrub", Scrubber(zone.database, zone.namespace, context.lease_id).run),
+            ("buffers", BufferKeeper(zone.database, zone.namespace).run),
+            ("space", SpaceMeter(zone.database, context.storage).run),
+        )
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        for thread in threads:
+            thread.join(timeout=5)
 
 
 def serve(folder: Path, settings: Settings) -> int:
@@ -346,10 +358,11 @@ def serve(folder: Path, settings: Settings) -> int:
     def run_jobs(_place: int) -> None:
         def work(zone: Zone) -> None:
             compute_elsewhere(zone)
-            keep_tiers(zone)
-            JobWorker(
+            worker = JobWorker(
                 zone.database, zone.policy, zone.host, zone.namespace, threads=settings.job_threads
-            ).run()
+            )
+            with tiers_kept(zone):
+                worker.run()
 
         _with_zone(folder, settings, "jobs", work)
 

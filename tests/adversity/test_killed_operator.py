@@ -25,8 +25,8 @@ OPERATOR = (
     "from pathlib import Path\n"
     "from grid import app\n"
     "zone = app.open_zone(Path(sys.argv[1]), role='jobs')\n"
-    "app.keep_tiers(zone)\n"
-    "time.sleep(float(sys.argv[2]))\n"
+    "with app.tiers_kept(zone):\n"
+    "    time.sleep(float(sys.argv[2]))\n"
 )
 
 
