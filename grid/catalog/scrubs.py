@@ -70,7 +70,9 @@ def findings(tx: Transaction, scrub_id: int) -> list[dict[str, Any]]:
 
 def take(tx: Transaction, lease_id: int) -> Scrub | None:
     """A pass that nobody who lives is at; this process is, from now on."""
-    for row in tx.all("SELECT id, lease_id FROM scrubs WHERE state = 'running' ORDER BY id"):
+    for row in tx.all(
+        f"SELECT id, lease_id FROM scrubs WHERE state = 'running' ORDER BY id{tx.database.for_update}"
+    ):
         held = row[1] is not None and row[1] != lease_id and not leases.lease_is_void(tx, int(row[1]))
         if not held:
             tx.run("UPDATE scrubs SET lease_id = :lease WHERE id = :id", {"lease": lease_id, "id": row[0]})

@@ -17,6 +17,7 @@ class CatalogAccount:
 
     def take(self, count: int, reservation: str = "") -> None:
         with self._database.write(durable=False) as tx:
+            _lock(tx, self._id)
             kept = _kept(tx, self._id, reservation)
             free = free_bytes(tx, self._id, self._capacity)
             if count > kept + free:
@@ -43,6 +44,11 @@ class CatalogAccount:
     def free(self) -> int:
         with self._database.read() as tx:
             return free_bytes(tx, self._id, self._capacity)
+
+
+def _lock(tx: Transaction, resource_id: int) -> None:
+    """Let nobody else take of a resource until this transaction ends: what is free is looked at and used in one piece."""
+    tx.one(f"SELECT 1 FROM space WHERE resource_id = :id{tx.database.for_update}", {"id": resource_id})
 
 
 def _shown(count: int) -> str:
@@ -116,6 +122,7 @@ def reserve(
     Raises:
         OutOfSpace: there are not so many; with what is free, and when more will be.
     """
+    _lock(tx, resource_id)
     free = free_bytes(tx, resource_id, capacity)
     if count > free:
         raise OutOfSpace(

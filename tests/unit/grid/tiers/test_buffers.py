@@ -1,16 +1,19 @@
 """Buffers in a zone: a bound shared by processes, reservations, eviction of what has its copies elsewhere."""
 
+import threading
 from pathlib import Path
 
 import pytest
 
 from grid.app import Drivers, Zone
+from grid.catalog.space import CatalogAccount
 from grid.errors import InvalidArgument, NotFound, NotPrivileged, StorageFull
 from grid.model import Resource
 from grid.namespace import WriteRequest
 from grid.policy import bundles
 from grid.policy.keeping import Keeper
 from grid.tiers.buffers import BufferKeeper
+from resources import OutOfSpace
 
 HOME = "/tempZone/home/rods"
 
@@ -158,3 +161,24 @@ def test_a_bound_made_smaller_than_what_is_held_takes_nothing_more(buffer: Buffe
     driver = Drivers(buffer.zone.database)(smaller)
     assert driver.free_bytes() is not None
     assert (driver.free_bytes() or 0) < 0
+
+
+def test_many_who_take_at_once_never_take_too_much(buffer: Buffer) -> None:
+    account = CatalogAccount(buffer.zone.database, buffer.made.id, 64_000)
+    granted: list[int] = []
+
+    def take() -> None:
+        for _ in range(20):
+            try:
+                account.take(1_000)
+                granted.append(1_000)
+            except OutOfSpace:
+                return
+
+    threads = [threading.Thread(target=take) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(granted) == 64_000
+    assert account.free() == 0
