@@ -57,7 +57,9 @@ def run(target: Target, size: int) -> None:
         )
         rates: dict[str, list[float]] = {"-k": [], "-K": [], "sha256": []}
         shares: dict[str, list[float]] = {"-k": [], "-K": []}
-        for number in range(ROUNDS):
+        for number in range(
+            -2, ROUNDS
+        ):  # the first two only warm memory up that the machine has not given out yet
             rates["sha256"].append(sha256_rate(data))
             for option in ("-k", "-K"):
                 server, client = target.cpu_s(), resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -78,8 +80,14 @@ def run(target: Target, size: int) -> None:
                     - client.ru_utime
                     - client.ru_stime
                 )
-                rates[option].append(size / spent)
-                shares[option].append(cpu / 2 / spent)
+                if number >= 0:
+                    rates[option].append(size / spent)
+                    shares[option].append(cpu / 2 / spent)
+                with target.session() as session:
+                    session.data_objects.unlink(
+                        f"/{target.zone}/home/{target.user}/l{option}{number}", force=True
+                    )
+                time.sleep(0.5)
         core = statistics.median(rates["sha256"])
         for option, limit in (("-k", 0.6), ("-K", 0.45)):
             rate = statistics.median(rates[option])
