@@ -50,19 +50,14 @@ from resources.disk import DiskDriver
 from resources.memory import MemoryDriver
 from resources.tape.driver import TapeDriver
 from resources.wrappers import Limited, Retrying
-from resources.xrootd import XrootdDriver
+from resources.xrootd import CONTEXT as XROOTD_CONTEXT
+from resources.xrootd import XrootdDriver, server_of
 
 KEY_FILE: Final = "keys/zone.key"
 PORT_FILE: Final = "run/port"
 VAULT: Final = "vault"
 
 _log = logging.getLogger("beamgrid.app")
-
-
-def xrootd_settings(resource: Resource) -> tuple[str, str]:
-    """The server's address and the file of the key that a resource on an XRootD server names."""
-    said = read_context(resource.context, {**COMMON, "port": "count", "keytab": "path"})
-    return f"{resource.host}:{said.get('port', 1094)}", str(said.get("keytab", ""))
 
 
 class Drivers:
@@ -91,7 +86,7 @@ class Drivers:
 
     def _plain(self, resource: Resource) -> DiskDriver | XrootdDriver:
         if resource.type == "xrootd":
-            address, keytab = xrootd_settings(resource)
+            address, keytab = server_of(resource.host, resource.context)
             return XrootdDriver(address, resource.vault_path, resource.id, keytab=keytab)
         return DiskDriver(resource.vault_path, resource.id)
 
@@ -99,7 +94,7 @@ class Drivers:
 def _wrapped(driver: Driver, resource: Resource, *, attempts: int = 1) -> Driver:
     """A driver with the limits and retries that its resource's context string asks for; bare when it asks for none."""
     try:
-        said = read_context(resource.context, {**COMMON, "port": "count", "keytab": "path"})
+        said = read_context(resource.context, XROOTD_CONTEXT)
     except ContextError:
         said = {}  # from before context strings were checked
     if "max_rate" in said or "max_open" in said:
@@ -121,13 +116,13 @@ class LocalVaults:
             elif resource.type == "buffer":
                 buffer_settings(resource)
             elif resource.type == "xrootd":
-                xrootd_settings(resource)
+                server_of(resource.host, resource.context)
             else:
                 read_context(resource.context, CONTEXTS.get(resource.type, COMMON))
 
     def make(self, resource: Resource) -> None:
         if resource.type == "xrootd":
-            address, keytab = xrootd_settings(resource)
+            address, keytab = server_of(resource.host, resource.context)
             with storage_errors():
                 XrootdDriver.create(address, resource.vault_path, resource.id, keytab=keytab)
         if resource.type not in VAULT_TYPES:

@@ -17,6 +17,7 @@ import posixpath
 import threading
 from typing import Any, Final
 
+from resources.context import COMMON, Kind, read
 from resources.errors import (
     Denied,
     FileMissing,
@@ -29,6 +30,9 @@ from resources.errors import (
     TransientResourceError,
 )
 from resources.protocol import RESERVED, Capabilities, Stat, VaultPath
+
+CONTEXT: Final[dict[str, Kind]] = {**COMMON, "port": "count", "keytab": "path"}
+"""What the context string of a resource on an XRootD server may say."""
 
 TIMEOUT_S: Final = 30
 _PIECE: Final = 8 << 20
@@ -48,6 +52,16 @@ _ERRORS: Final[dict[int, type[ResourceError]]] = {
     3031: Denied,  # kXR_AuthFailed
     3035: TransientResourceError,  # kXR_TimerExpired
 }
+
+
+def server_of(host: str, context: str) -> tuple[str, str]:
+    """The server's address, `host:port`, and the file of the key (empty for none) that a resource names.
+
+    Raises:
+        ContextError: the context string says nonsense.
+    """
+    said = read(context, CONTEXT)
+    return f"{host}:{said.get('port', 1094)}", str(said.get("keytab", ""))
 
 
 def _client() -> Any:

@@ -41,6 +41,7 @@ from resources.coordination import Ask as VoteAsk
 from resources.disk import RegisteredFiles
 from resources.remote import There, Vault
 from resources.tape.driver import NotResident
+from resources.xrootd import server_of
 
 _CHECK_EVERY_S: Final = 1.0
 _ENOSPC: Final = 28
@@ -282,9 +283,9 @@ class Storage:
     def vault_of(self, resource: Resource) -> Vault | None:
         """A resource as another process can reach it; None for one that is here only."""
         if resource.type == "xrootd":
-            said = read(resource.context, {**COMMON, "port": "count", "keytab": "path"})
-            address = f"{resource.host}:{said.get('port', 1094)}"
-            return Vault("xrootd", resource.vault_path, resource.id, address, str(said.get("keytab", "")))
+            return Vault(
+                "xrootd", resource.vault_path, resource.id, *server_of(resource.host, resource.context)
+            )
         kind = {"unixfilesystem": "disk", "buffer": "disk", "tape": "tape"}.get(resource.type)
         return None if kind is None else Vault(kind, resource.vault_path, resource.id)
 

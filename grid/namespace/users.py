@@ -38,6 +38,12 @@ class Users:
             principals, groups = user_rows.memberships(tx, user.id)
         return Caller(user, principals, groups, proxy or user, address, request_id)
 
+    def service_caller(self, request_id: str) -> Caller | None:
+        """On whose behalf the zone itself works: its first administrator; None in a zone without one."""
+        with self._context.database.read() as tx:
+            row = tx.one("SELECT name, zone FROM users WHERE type = 'rodsadmin' ORDER BY id LIMIT 1")
+        return None if row is None else self.caller(row[0], row[1], request_id=request_id)
+
     def refreshed(self, caller: Caller, request_id: str) -> Caller:
         """The same caller with its present type and groups.
 

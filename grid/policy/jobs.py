@@ -301,8 +301,7 @@ class JobWorker:
 
     def service_caller(self, request_id: str) -> Caller:
         """On whose behalf periodic work runs: the zone's first administrator."""
-        with self._database.read() as tx:
-            row = tx.one("SELECT name, zone FROM users WHERE type = 'rodsadmin' ORDER BY id LIMIT 1")
-        if row is None:
+        caller = self._namespace.users.service_caller(request_id)
+        if caller is None:
             raise RuleBroken("the zone has no administrator on whose behalf a sweep could run")
-        return self._namespace.users.caller(row[0], row[1], request_id=request_id)
+        return caller

@@ -266,23 +266,19 @@ class Keeper:
 
     def _complete(self, found: DataObject) -> list[str]:
         """Make the copies that coordinating resources want; what is in the way is tried again like a promise."""
-        with self._database.read() as tx:
-            row = tx.one("SELECT name, zone FROM users WHERE type = 'rodsadmin' ORDER BY id LIMIT 1")
-        if row is None:
+        caller = self._namespace.users.service_caller(promises.COORDINATION)
+        if caller is None:
             return ["the zone has no administrator on whose behalf copies could be made"]
-        caller = self._namespace.users.caller(row[0], row[1], request_id=promises.COORDINATION)
         return self._namespace.replicas.complete(replace(caller, rights_of_rules=True), found.path)
 
     def _copy(self, found: DataObject, one: Standing, bundle: CheckedBundle) -> None:
         """Make the copies that are missing; each that cannot be made is a reason."""
         if not one.wanted:
             return
-        with self._database.read() as tx:
-            row = tx.one("SELECT name, zone FROM users WHERE type = 'rodsadmin' ORDER BY id LIMIT 1")
-        if row is None:
+        administrator = self._namespace.users.service_caller(one.keep_id)
+        if administrator is None:
             one.reasons.append("the zone has no administrator on whose behalf copies could be made")
             return
-        administrator = self._namespace.users.caller(row[0], row[1], request_id=one.keep_id)
         caller = rule_caller(administrator, bundle, one.keep_id)
         for resource, written in one.wanted:
             try:

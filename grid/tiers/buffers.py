@@ -108,16 +108,13 @@ class BufferKeeper:
 
     def evict(self, resource: Resource, count: int) -> int:
         """Let replicas go that have a copy elsewhere and that no promise holds, until so many bytes are free."""
+        administrator = self._namespace.users.service_caller(f"eviction from {resource.name}")
+        if administrator is None:
+            return 0
         with self._database.read() as tx:
-            row = tx.one("SELECT name, zone FROM users WHERE type = 'rodsadmin' ORDER BY id LIMIT 1")
             found = space.evictable(tx, resource.id, limit=PAGE)
             held = {entry[:1] + entry[3:4] for entry in found if promises.holders(tx, entry[0], entry[3])}
-        if row is None:
-            return 0
-        caller = replace(
-            self._namespace.users.caller(row[0], row[1], request_id=f"eviction from {resource.name}"),
-            rights_of_rules=True,
-        )
+        caller = replace(administrator, rights_of_rules=True)
         evicted = 0
         for data_id, collection, name, number, size in found:
             if count <= 0:

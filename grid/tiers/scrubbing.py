@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from grid import paths
 from grid.catalog import scrubs
@@ -60,18 +61,20 @@ class Scrubber:
         with self._database.read() as tx:
             if not any(one.state == "running" for one in scrubs.listed(tx, limit=100)):
                 return False
+        caller = self._namespace.users.service_caller("scrub")
+        if caller is None:
+            return False  # the passes wait until there is somebody on whose behalf to read
         with self._database.write(durable=False) as tx:
             scrub = scrubs.take(tx, self._lease_id)
         if scrub is None:
             return False
         with self._database.read() as tx:
             page = scrubs.next_replicas(tx, scrub, limit=PAGE)
-            row = tx.one("SELECT name, zone FROM users WHERE type = 'rodsadmin' ORDER BY id LIMIT 1")
-        if not page or row is None:
+        if not page:
             with self._database.write() as tx:
                 scrubs.end(tx, scrub.id, "done")
             return True
-        caller = self._namespace.users.caller(row[0], row[1], request_id=f"scrub {scrub.id}")
+        caller = replace(caller, request_id=f"scrub {scrub.id}")
         pace = Pacer(scrub.rate)
         for data_id, collection, name, number in page:
             if stopping is not None and stopping.is_set():

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from resources.disk import DiskDriver, DiskFile, translated
-from resources.errors import FileMissing, OutOfSpace, PlaceTaken, ResourceError
+from resources.errors import FileMissing, PlaceTaken, ResourceError
 from resources.protocol import RESERVED, Stat, VaultPath
 from resources.tape.media import BadBlock, Entry, Source
 from resources.tape.state import Landed
@@ -267,4 +267,4 @@ class TapeDriver(DiskDriver):
             os.unlink(marker.path)
 
 
-__all__ = ["NotResident", "OutOfSpace", "Residency", "TapeDriver"]
+__all__ = ["NotResident", "Residency", "TapeDriver"]

@@ -161,6 +161,23 @@ def test_a_scrub_can_be_stopped_and_nonsense_is_refused(disks: Disks) -> None:
             call(disks.rods, "scrub_start", arguments)
 
 
+def test_a_scrub_waits_in_a_zone_without_an_administrator(disks: Disks) -> None:
+    disks.put("f")
+    call = disks.zone.host.call
+    number = call(disks.rods, "scrub_start", {"resource": "two", "rate": 10**9})["id"]
+    scrubber = Scrubber(disks.zone.database, disks.space, disks.space.context.lease_id)
+    with disks.zone.database.write() as tx:
+        tx.run("UPDATE users SET type = 'rodsuser' WHERE name = 'rods'")
+    assert not scrubber.step()
+    assert call(disks.rods, "scrub_show", {"scrub": number})[0]["state"] == "running"
+    with disks.zone.database.write() as tx:
+        tx.run("UPDATE users SET type = 'rodsadmin' WHERE name = 'rods'")
+    while scrubber.step():
+        pass
+    (shown,) = call(disks.rods, "scrub_show", {"scrub": number})
+    assert (shown["state"], shown["checked"]) == ("done", 1)
+
+
 def test_a_pace_is_kept() -> None:
     slept: list[float] = []
     pace = Pacer(1000.0, slept.append)

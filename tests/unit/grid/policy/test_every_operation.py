@@ -148,7 +148,7 @@ WITHOUT: dict[str, str] = {
     "moves.in_trash": "looks at a text", "moves.delete_in": "a part of removals, inside their transaction",
     "administration.change_owner_in": "a part of others, inside their transaction",
     "metadata.of": "what `query run` and `object stat` let be seen", "users.caller": "logging in, which has its own event",
-    "users.refreshed": "logging in", "users.find": "gives a row to other operations", "users.clear_password": "logging in",
+    "users.refreshed": "logging in", "users.service_caller": "the zone's own work", "users.find": "gives a row to other operations", "users.clear_password": "logging in",
     "users.passwords": "logging in", "users.consume_password": "logging in", "users.member_names": "a look-up of rules",
     "users.add_one_time_password": "logging in", "objects.insert_new": "a part of others",
 }  # fmt: skip
