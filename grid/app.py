@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -17,6 +17,7 @@ from grid.catalog import bundles, jobs, leases, schema
 from grid.catalog import resources as resource_rows
 from grid.catalog.database import Database
 from grid.catalog.genquery import GeneralQueries
+from grid.catalog.limits import CatalogUse
 from grid.catalog.specific import SpecificQueries
 from grid.config import Settings
 from grid.errors import CatalogBusy, CatalogUnavailable, ConfigurationError, GridError
@@ -35,6 +36,7 @@ from grid.server.exchange import Services
 from grid.server.metrics import ADDRESS, MetricsEndpoint, ZoneFigures
 from grid.server.supervisor import Role, Supervisor, listen, raise_descriptor_limit
 from grid.server.worker import Worker, stop_on_signals
+from grid.tiers.arrivals import Arrivals
 from grid.tiers.buffers import BufferKeeper, buffer_driver, buffer_settings
 from grid.tiers.computing import DaskComputing
 from grid.tiers.desk import TapeDesk
@@ -43,14 +45,15 @@ from grid.tiers.measuring import SpaceMeter
 from grid.tiers.operator import TapeOperator
 from grid.tiers.scrubbing import Scrubber
 from resources import Driver, ResourceError
-from resources.context import COMMON, ContextError
+from resources.context import COMMON, ContextError, Kind, Value
 from resources.context import read as read_context
 from resources.coordination import CONTEXTS
+from resources.disk import CONTEXT as DISK_CONTEXT
 from resources.disk import DiskDriver
+from resources.layout import Layout
 from resources.memory import MemoryDriver
 from resources.tape.driver import TapeDriver
 from resources.wrappers import Limited, Retrying
-from resources.xrootd import CONTEXT as XROOTD_CONTEXT
 from resources.xrootd import XrootdDriver, server_of
 
 KEY_FILE: Final = "keys/zone.key"
@@ -65,42 +68,42 @@ class Drivers:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.lease_id = 0
 
     def __call__(self, resource: Resource) -> Driver:
         if resource.type == "memory":
             return MemoryDriver()
         with storage_errors():
-            if resource.type == "tape":
-                return tape_driver(resource)
-            if resource.type == "buffer":
-                return buffer_driver(resource, self._database)
-            if resource.type == "xrootd":
-                return _wrapped(self._plain(resource), resource, attempts=3)
-        return _wrapped(self._plain(resource), resource)
+            return self._wrapped(self.plain_vault(resource), resource)
 
     def plain_vault(self, resource: Resource) -> DiskDriver | XrootdDriver:
         """The driver of a vault without limits and retries."""
-        driver = self(resource) if resource.type in ("tape", "buffer") else self._plain(resource)
-        assert isinstance(driver, (DiskDriver, XrootdDriver)), "what has a vault"
-        return driver
-
-    def _plain(self, resource: Resource) -> DiskDriver | XrootdDriver:
+        if resource.type == "tape":
+            return tape_driver(resource)
+        if resource.type == "buffer":
+            return buffer_driver(resource, self._database)
         if resource.type == "xrootd":
             address, keytab = server_of(resource.host, resource.context)
             return XrootdDriver(address, resource.vault_path, resource.id, keytab=keytab)
-        return DiskDriver(resource.vault_path, resource.id)
+        return DiskDriver(resource.vault_path, resource.id, Layout.of(_said(resource, DISK_CONTEXT)))
+
+    def _wrapped(self, driver: Driver, resource: Resource) -> Driver:
+        """A driver with the limits and retries that its resource's context string asks for; bare when it asks for none."""
+        said = {} if resource.type == "tape" else _said(resource, COMMON)
+        if "max_rate" in said or "max_open" in said:
+            use = CatalogUse(self._database, resource.id, lambda: self.lease_id)
+            rate, files = float(said.get("max_rate", 0)), int(said.get("max_open", 0))
+            driver = Limited(driver, rate=rate, files=files, use=use)
+        wanted = int(said.get("attempts", 3 if resource.type == "xrootd" else 1))
+        return Retrying(driver, attempts=wanted) if wanted > 1 else driver
 
 
-def _wrapped(driver: Driver, resource: Resource, *, attempts: int = 1) -> Driver:
-    """A driver with the limits and retries that its resource's context string asks for; bare when it asks for none."""
+def _said(resource: Resource, known: Mapping[str, Kind]) -> dict[str, Value]:
+    """The settings of a context string; none of one that says nonsense, from before these were checked."""
     try:
-        said = read_context(resource.context, XROOTD_CONTEXT)
+        return read_context(resource.context, known)
     except ContextError:
-        said = {}  # from before context strings were checked
-    if "max_rate" in said or "max_open" in said:
-        driver = Limited(driver, rate=float(said.get("max_rate", 0)), files=int(said.get("max_open", 0)))
-    wanted = int(said.get("attempts", attempts))
-    return Retrying(driver, attempts=wanted) if wanted > 1 else driver
+        return {}
 
 
 class LocalVaults:
@@ -117,6 +120,8 @@ class LocalVaults:
                 buffer_settings(resource)
             elif resource.type == "xrootd":
                 server_of(resource.host, resource.context)
+            elif resource.type == "unixfilesystem":
+                Layout.of(read_context(resource.context, DISK_CONTEXT))
             else:
                 read_context(resource.context, CONTEXTS.get(resource.type, COMMON))
 
@@ -133,6 +138,11 @@ class LocalVaults:
                 make_library(resource)
             else:
                 DiskDriver.create(resource.vault_path, resource.id)
+                driver = self._drivers.plain_vault(resource)
+                assert isinstance(driver, DiskDriver), "what was just made"
+                refused = driver.stripe()
+                if refused:
+                    _log.warning("the file system of %s makes no stripes: %s", resource.name, refused)
 
     def retire(self, resource: Resource) -> None:
         if resource.type not in VAULT_TYPES | {"xrootd"}:
@@ -227,7 +237,7 @@ def open_zone(folder: Path, settings: Settings | None = None, *, role: str = "")
     context = NamespaceContext(settings.zone, database, storage, policy, ZoneKey(folder / KEY_FILE))
     if role:
         with database.write() as tx:
-            context.lease_id = leases.take(tx, role)
+            context.lease_id = drivers.lease_id = leases.take(tx, role)
     libraries = Libraries(database, settings.zone)
     namespace = build(context, LocalVaults(drivers), libraries)
     desks = (PolicyDesk(namespace, policy, Stewards(settings.stewards)), TapeDesk(namespace, libraries))
@@ -294,7 +304,7 @@ def tiers_kept(zone: Zone) -> Iterator[None]:
     threads = [
         threading.Thread(target=run, args=(stopping,), name=name, daemon=True)
         for name, run in (
-            ("tape", TapeOperator(zone.database, context.storage, libraries, context.lease_id).run),
+            ("tape", TapeOperator(context, libraries, Arrivals(zone.namespace), context.lease_id).run),
             ("scrub", Scrubber(zone.database, zone.namespace, context.lease_id).run),
             ("buffers", BufferKeeper(zone.database, zone.namespace).run),
             ("space", SpaceMeter(zone.database, context.storage).run),
@@ -435,6 +445,7 @@ def _check_before_serving(folder: Path, settings: Settings) -> None:
     try:
         zone.policy.load_file(folder, settings.policy)
         zone.policy.refresh()
+        BufferKeeper(zone.database, zone.namespace).recount_all()
     finally:
         zone.close()
 

@@ -6,7 +6,7 @@ They ask the grid only through `microservices.ports`, and know nothing of how it
 from collections.abc import Mapping
 
 from microservices import nexus, objects
-from microservices.ports import ByteReader, Grid, MicroserviceError
+from microservices.ports import ByteReader, Grid, MicroserviceError, Standing
 from microservices.registry import REGISTRY, Declaration, Parameter
 
 
@@ -21,6 +21,7 @@ __all__ = [
     "Grid",
     "MicroserviceError",
     "Parameter",
+    "Standing",
     "declarations",
     "nexus",
     "objects",

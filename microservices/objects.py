@@ -1,5 +1,7 @@
 """Microservices on data objects, replicas and collections."""
 
+from datetime import timedelta
+
 from microservices.ports import Grid, MicroserviceError
 from microservices.registry import Parameter, microservice
 
@@ -134,20 +136,29 @@ def mark_damaged(grid: Grid, replica: str) -> None:
 def stage(grid: Grid, object: str, priority: int = 5) -> None:
     """Bring a data object back from tape; not done before it is on disk, so a job that asks for it tries again."""
     standing = grid.stage(object, priority)
-    if standing:
-        raise MicroserviceError(standing, retry=True)
+    if standing.reason:
+        raise MicroserviceError(standing.reason, retry=True)
 
 
 @microservice(
     "recall",
     Parameter("object", "Object"),
     Parameter("to", "Resource"),
+    Parameter("deadline", "Duration", required=False),
     result="Size",
     effects=("data.read", "data.write"),
 )
-def recall(grid: Grid, object: str, to: str) -> int:
-    """Bring a data object back from tape and make a good replica on a resource; returns the bytes copied."""
-    stage(grid, object)
+def recall(grid: Grid, object: str, to: str, deadline: timedelta | None = None) -> int:
+    """Bring a data object back from tape and make a good replica on a resource; returns the bytes copied.
+
+    What has not arrived at its deadline, counted from when it was asked for, is not waited for any longer.
+    """
+    standing = grid.stage(object, 5)
+    if standing.reason and deadline is not None and standing.waited_s > deadline.total_seconds():
+        grid.cancel_stage(standing.request, f"it was not there after {deadline}")
+        raise MicroserviceError(f"{standing.reason}; it was to be there within {deadline}")
+    if standing.reason:
+        raise MicroserviceError(standing.reason, retry=True)
     return grid.replicate(object, to)
 
 

@@ -1,5 +1,6 @@
 """What microservices may ask of the grid; implemented on its operations, with the caller's rights."""
 
+from dataclasses import dataclass
 from typing import Protocol
 
 
@@ -51,8 +52,11 @@ class Grid(Protocol):
     def mark_damaged(self, path: str, number: int) -> None:
         """Say that a replica is not good any more."""
 
-    def stage(self, path: str, priority: int) -> str:
-        """Ask for a data object on tape to be brought back; empty once it is on disk, else how that stands."""
+    def stage(self, path: str, priority: int) -> "Standing":
+        """Ask for a data object on tape to be brought back; asked again, it says how that stands."""
+
+    def cancel_stage(self, request: int, reason: str) -> None:
+        """Give up a request of one's own; one that is over stays as it is."""
 
     def set_posix(self, path: str, mode: str, group: str) -> None:
         """Give the folders of a collection a mode and a group, as far as the server may."""
@@ -62,6 +66,15 @@ class Grid(Protocol):
 
     def replicate(self, path: str, resource: str) -> int:
         """Make a good replica on a resource; returns the bytes copied, 0 when it was there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a recall stands: why the data object is not on disk, empty once it is; and for how long that is waited for, in s."""
+
+    request: int
+    reason: str
+    waited_s: float
 
 
 class MicroserviceError(Exception):

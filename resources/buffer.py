@@ -7,10 +7,13 @@ until the account is counted anew, which errs on the side of the bound.
 
 import os
 import threading
+from collections import Counter
 from typing import Final, Protocol
 
-from resources.disk import DiskDriver, DiskFile
+from resources.disk import DiskDriver
+from resources.disk_file import DiskFile
 from resources.errors import FileMissing, OutOfSpace
+from resources.layout import Layout
 from resources.protocol import VaultPath
 
 PIECES: Final = 64
@@ -33,14 +36,24 @@ class SpaceAccount(Protocol):
     def free(self) -> int:
         """Bytes that are neither taken nor reserved."""
 
+    def require(self, count: int, reservation: str = "") -> None:
+        """See that so many bytes could be taken, out of a reservation when one is named; takes none.
+
+        Raises:
+            OutOfSpace: as `take`.
+        """
+
 
 class Pool:
     """What this process took of an account and has not spent."""
 
-    def __init__(self, account: SpaceAccount, piece: int, reservation: str = "") -> None:
+    def __init__(
+        self, account: SpaceAccount, piece: int, reservation: str = "", back_to: "Pool | None" = None
+    ) -> None:
         self._account = account
         self._piece = piece
         self._reservation = reservation
+        self._back_to = back_to
         self._left = 0
         self._lock = threading.Lock()
 
@@ -70,8 +83,26 @@ class Pool:
 
     def recover(self, count: int) -> None:
         """Bytes are not used any more. Asks nobody: it may be called inside a transaction."""
+        if self._back_to is not None:
+            self._back_to.recover(count)  # a reservation is spent once
+            return
         with self._lock:
             self._left += count
+
+    def require(self, count: int) -> None:
+        """See that so many bytes could be had, as things are now.
+
+        Raises:
+            OutOfSpace: they could not.
+        """
+        if count > self._left:
+            self._account.require(count - self._left, self._reservation)
+
+    def drain(self) -> int:
+        """Hand what is left to somebody else; returns how much that is. Asks nobody."""
+        with self._lock:
+            left, self._left = self._left, 0
+            return left
 
     def settle(self) -> None:
         """Give back what is more than a piece."""
@@ -82,19 +113,60 @@ class Pool:
                 self._left -= surplus
 
 
+class Paid:
+    """How far the staged files that this process has open are paid for: several streams, and writes of one, grow a file together."""
+
+    def __init__(self) -> None:
+        self._until: dict[str, int] = {}
+        self._open: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def open(self, name: str) -> None:
+        """A file was opened, once more or for the first time."""
+        with self._lock:
+            self._open[name] += 1
+
+    def close(self, name: str, held: int, pool: Pool) -> None:
+        """A file was closed, with so many bytes; what was paid for beyond them comes back with the last one."""
+        with self._lock:
+            self._open[name] -= 1
+            if not self._open[name]:
+                del self._open[name]
+                pool.recover(max(self._until.pop(name, held) - held, 0))
+
+    def grow(self, name: str, held: int, wanted: int, pool: Pool) -> None:
+        """Pay for a file's growth to `wanted` bytes, of which `held` are there already.
+
+        Raises:
+            OutOfSpace: there is no more.
+        """
+        with self._lock:
+            growth = wanted - max(held, self._until.get(name, 0))
+            if growth > 0:
+                pool.spend(growth)
+                self._until[name] = wanted
+
+    def shrink(self, name: str, held: int, wanted: int, pool: Pool) -> None:
+        """A file of `held` bytes was cut to `wanted`."""
+        with self._lock:
+            pool.recover(max(held, self._until.pop(name, 0)) - wanted)
+
+
 class BufferFile(DiskFile):
     """A staged file whose growth is paid for before it is written."""
 
-    __slots__ = ("_pool",)
+    __slots__ = ("_paid", "_pool")
 
-    def __init__(self, file: DiskFile, pool: Pool) -> None:
-        super().__init__(file._descriptor, file._name, file._folder_descriptor)
+    def __init__(self, file: DiskFile, pool: Pool, paid: Paid) -> None:
+        super().__init__(
+            file._descriptor, file._name, file._folder_descriptor, room_taken=file._room_taken, direct=file._direct
+        )  # fmt: skip
         self._pool = pool
+        self._paid = paid
+        paid.open(self._name)
 
     def _pay(self, size: int) -> None:
-        growth = size - os.fstat(self._descriptor).st_size
-        if growth > 0:
-            self._pool.spend(growth)
+        self._paid.grow(self._name, os.fstat(self._descriptor).st_size, size, self._pool)
 
     def write(self, data: bytes | bytearray | memoryview, offset: int) -> int:
         self._pay(offset + len(data))
@@ -105,7 +177,12 @@ class BufferFile(DiskFile):
         before = self.size()
         super().truncate(size_bytes)
         if size_bytes < before:
-            self._pool.recover(before - size_bytes)
+            self._paid.shrink(self._name, before, size_bytes, self._pool)
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            self._paid.close(self._name, os.fstat(self._descriptor).st_size, self._pool)
+        super().close()
 
 
 class BufferDriver(DiskDriver):
@@ -118,17 +195,25 @@ class BufferDriver(DiskDriver):
         capacity_bytes: the bound.
     """
 
-    def __init__(self, vault: str, resource_id: int, account: SpaceAccount, capacity_bytes: int) -> None:
-        super().__init__(vault, resource_id)
+    def __init__(
+        self, vault: str, resource_id: int, account: SpaceAccount, capacity_bytes: int, layout: Layout = Layout(),
+    ) -> None:  # fmt: skip
+        super().__init__(vault, resource_id, layout)
         self.capacity_bytes = capacity_bytes
         self._account = account
         self._pool = Pool(account, max(min(capacity_bytes // PIECES, 64 << 20), 1))
+        self._paid = Paid()
 
     def with_reservation(self, reservation: str) -> "BufferDriver":
         """The same vault for who reserved: what is written is paid out of the reservation, byte by byte."""
-        other = BufferDriver(self._vault, int(self._marker), self._account, self.capacity_bytes)
-        other._pool = Pool(self._account, 1, reservation)
+        other = BufferDriver(self._vault, int(self._marker), self._account, self.capacity_bytes, self._layout)
+        other._pool = Pool(self._account, 1, reservation, back_to=self._pool)
+        other._paid = self._paid
         return other
+
+    def take_over(self, other: "BufferDriver") -> None:
+        """Go on with what another driver of this process, of the same resource, had taken of the account."""
+        self._pool.recover(other._pool.drain())
 
     def free_bytes(self) -> int | None:
         under = super().free_bytes()
@@ -143,11 +228,13 @@ class BufferDriver(DiskDriver):
     def unspent_bytes(self) -> int:
         return self._pool.left
 
-    def stage(self, name: str) -> BufferFile:
-        return BufferFile(super().stage(name), self._pool)
+    def stage(self, name: str, size_bytes: int = -1) -> BufferFile:
+        if size_bytes > 0:
+            self._pool.require(size_bytes)  # better now than after most of it was sent
+        return BufferFile(super().stage(name, size_bytes), self._pool, self._paid)
 
     def open_staged(self, name: str) -> BufferFile:
-        return BufferFile(super().open_staged(name), self._pool)
+        return BufferFile(super().open_staged(name), self._pool, self._paid)
 
     def stage_copy(self, source: VaultPath | str, name: str) -> BufferFile:
         original = self.open_staged_for_reading(source) if isinstance(source, str) else self.open(source)
@@ -158,7 +245,7 @@ class BufferDriver(DiskDriver):
             original.close()
             raise
         try:
-            return BufferFile(self._stage_copy_of(original, name), self._pool)
+            return BufferFile(self._stage_copy_of(original, name), self._pool, self._paid)
         except BaseException:
             self._pool.recover(size)
             raise
@@ -217,11 +304,14 @@ class MemoryAccount:
                 raise OutOfSpace(f"{self.free()} bytes are free; {count} are to be reserved")
             self.reserved[key] = count
 
+    def require(self, count: int, reservation: str = "") -> None:
+        if count > self.reserved.get(reservation, 0) + self.free():
+            raise OutOfSpace(f"{self.free()} bytes are free; {count} are wanted")
+
     def take(self, count: int, reservation: str = "") -> None:
         with self._lock:
+            self.require(count, reservation)
             kept = self.reserved.get(reservation, 0)
-            if count > kept + self.free():
-                raise OutOfSpace(f"{self.free()} bytes are free; {count} are wanted")
             if kept:
                 self.reserved[reservation] = max(kept - count, 0)
             self.taken += count

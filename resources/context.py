@@ -7,6 +7,7 @@ a slip and refused.
 import difflib
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from resources.errors import PermanentResourceError
@@ -53,18 +54,23 @@ def pairs(text: str) -> dict[str, str]:
     return found
 
 
-def read(text: str, known: Mapping[str, Kind]) -> dict[str, Value]:
+def read(
+    text: str, known: Mapping[str, Kind], refused: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Value]:
     """The settings that a resource knows, as values; what is not said is not there.
 
     Args:
         text: the context string.
         known: name to kind.
+        refused: name to the reason why this resource has no such setting.
 
     Raises:
-        ContextError: a value is not of its kind, or a name is nearly one that is known.
+        ContextError: a value is not of its kind, a name is refused or nearly one that is known.
     """
     values: dict[str, Value] = {}
     for name, value in pairs(text).items():
+        if name in refused:
+            raise ContextError(f"found `{name}` in a context string: {refused[name]}")
         if name in known:
             values[name] = _value(name, value, known[name])
             continue

@@ -9,7 +9,6 @@ symbolic link somebody laid into the vault leads out of it. An unmounted file sy
 without a marker, which is `Offline`, so nothing is ever written there.
 """
 
-import errno
 import os
 import stat as stat_module
 from collections.abc import Iterator
@@ -17,106 +16,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from resources.context import COMMON, Kind
+from resources.disk_file import DIRECT_BYTES, DiskFile, translated
 from resources.errors import (
-    Denied,
     FileMissing,
     InvalidVaultPath,
     Offline,
-    OutOfSpace,
-    PermanentResourceError,
     PlaceTaken,
-    ResourceError,
-    TransientResourceError,
 )
+from resources.layout import CONTEXT as LAYOUT
+from resources.layout import Layout, set_stripes, take_room
 from resources.protocol import RESERVED, Capabilities, Stat, VaultPath
+
+CONTEXT: Final[dict[str, Kind]] = {**COMMON, **LAYOUT}
+"""What the context string of a vault on a file system may say."""
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE: Final = os.O_NOFOLLOW | os.O_CLOEXEC
 _COPY_CHUNK: Final = 64 << 20
-
-_CLASSES: Final[dict[int, type[ResourceError]]] = {
-    errno.ENOENT: FileMissing,
-    errno.ENOSPC: OutOfSpace,
-    errno.EDQUOT: OutOfSpace,
-    errno.EFBIG: OutOfSpace,
-    errno.EACCES: Denied,
-    errno.EPERM: Denied,
-    errno.EROFS: Denied,
-    errno.EEXIST: PlaceTaken,
-    errno.EISDIR: PlaceTaken,
-    errno.ENOTDIR: PlaceTaken,
-    errno.ENOTEMPTY: PlaceTaken,
-    errno.ELOOP: PlaceTaken,
-    errno.ESTALE: TransientResourceError,
-    errno.EIO: TransientResourceError,
-    errno.EINTR: TransientResourceError,
-    errno.EAGAIN: TransientResourceError,
-}
-
-
-@contextmanager
-def translated(what: str) -> Iterator[None]:
-    """Turn an OSError into the class that says what the caller can do about it."""
-    try:
-        yield
-    except OSError as error:
-        kind = _CLASSES.get(error.errno or 0, PermanentResourceError)
-        raise kind(f"{what}: {os.strerror(error.errno or 0)}") from error
-
-
-class DiskFile:
-    """An open file of a disk vault, for reading and, in the staging area, for writing."""
-
-    __slots__ = ("_descriptor", "_folder_descriptor", "_name")
-
-    def __init__(self, descriptor: int, name: str, folder_descriptor: int | None = None) -> None:
-        self._descriptor = descriptor
-        self._name = name
-        self._folder_descriptor = folder_descriptor
-
-    def write(self, data: bytes | bytearray | memoryview, offset: int) -> int:
-        view = memoryview(data)
-        done = 0
-        try:
-            while done < len(view):
-                done += os.pwrite(self._descriptor, view[done:], offset + done)
-        except OSError as error:
-            kind = _CLASSES.get(error.errno or 0, PermanentResourceError)
-            raise kind(f"writing `{self._name}`: {os.strerror(error.errno or 0)}") from error
-        return done
-
-    def read_into(self, buffer: bytearray | memoryview, offset: int) -> int:
-        with translated(f"reading `{self._name}`"):
-            view = memoryview(buffer)
-            done = 0
-            while done < len(view):
-                count = os.preadv(self._descriptor, [view[done:]], offset + done)
-                if count == 0:
-                    break
-                done += count
-            return done
-
-    def size(self) -> int:
-        with translated(f"looking at `{self._name}`"):
-            return os.fstat(self._descriptor).st_size
-
-    def truncate(self, size_bytes: int) -> None:
-        with translated(f"truncating `{self._name}`"):
-            os.ftruncate(self._descriptor, size_bytes)
-
-    def sync(self) -> None:
-        with translated(f"syncing `{self._name}`"):
-            os.fsync(self._descriptor)
-            if self._folder_descriptor is not None:
-                os.fsync(self._folder_descriptor)
-
-    def descriptor(self) -> int | None:
-        return self._descriptor
-
-    def close(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
 
 
 class DiskDriver:
@@ -125,12 +42,14 @@ class DiskDriver:
     Args:
         vault: the folder, absolute.
         resource_id: what its marker has to say.
+        layout: what is asked of the file system.
     """
 
     capabilities = Capabilities(has_descriptors=True, survives_restart=True)
 
-    def __init__(self, vault: str, resource_id: int) -> None:
+    def __init__(self, vault: str, resource_id: int, layout: Layout = Layout()) -> None:  # frozen
         self._vault = vault
+        self._layout = layout
         self._marker = str(resource_id)
         self._root = -1
         self._staging = -1
@@ -187,7 +106,16 @@ class DiskDriver:
                 f"the vault `{self._vault}` holds no `{RESERVED}` folder; is its file system mounted?"
             ) from error
         self._root = root
+        if self._layout.has_stripes:
+            self.stripe()
         return root
+
+    def stripe(self) -> str:
+        """Ask the file system for stripes; returns why it does not make any, empty where it does or none are wanted."""
+        if not self._layout.has_stripes:
+            return ""
+        self._open_root()
+        return set_stripes(self._staging, self._layout)
 
     def _forget(self) -> None:
         for descriptor in (self._root, self._staging):
@@ -255,13 +183,35 @@ class DiskDriver:
         self._open_root()
         return name
 
-    def stage(self, name: str) -> DiskFile:
+    def stage(self, name: str, size_bytes: int = -1) -> DiskFile:
         name = self._staged_name(name)
         with translated(f"staging `{name}` in `{self._vault}`"):
             descriptor = os.open(
                 name, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FILE, 0o640, dir_fd=self._staging
             )
-        return DiskFile(descriptor, name, self._staging)
+            taken = False
+            if self._layout.preallocate and size_bytes > 0:
+                try:
+                    taken = take_room(descriptor, size_bytes)
+                except OSError:
+                    os.close(descriptor)
+                    os.unlink(name, dir_fd=self._staging)
+                    raise
+        return DiskFile(
+            descriptor, name, self._staging, room_taken=taken, direct=self._direct(name, size_bytes)
+        )
+
+    def _direct(self, name: str, size_bytes: int) -> int:
+        """A descriptor whose writes go past the page cache, for a file that is going to be large; -1 where there is none.
+
+        What is as large as that pushes everything else out of the cache, and costs more to copy there than to write.
+        """
+        if not self._layout.direct or size_bytes < DIRECT_BYTES:
+            return -1
+        try:
+            return os.open(name, os.O_WRONLY | os.O_DIRECT | _FILE, dir_fd=self._staging)
+        except OSError:
+            return -1  # the file system has none
 
     def open_staged(self, name: str) -> DiskFile:
         name = self._staged_name(name)

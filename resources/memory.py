@@ -77,7 +77,7 @@ class MemoryDriver:
     def physical_path(self, place: VaultPath) -> str:
         return f"memory:/{place.text}"
 
-    def stage(self, name: str) -> _Open:
+    def stage(self, name: str, size_bytes: int = -1) -> _Open:
         with self._lock:
             if name in self._staged:
                 raise PlaceTaken(f"a file is staged as `{name}` already")

@@ -145,11 +145,16 @@ class Driver(Protocol):
     def physical_path(self, place: VaultPath) -> str:
         """How an administrator finds the file."""
 
-    def stage(self, name: str) -> StagedFile:
+    def stage(self, name: str, size_bytes: int = -1) -> StagedFile:
         """Make a new, empty file in the staging area.
+
+        Args:
+            name: what nothing else there is called.
+            size_bytes: how large it is expected to become, for who can make room or refuse at once; -1 where nobody knows.
 
         Raises:
             PlaceTaken: there is one of that name.
+            OutOfSpace: there is not so much room; nothing was made.
         """
 
     def open_staged(self, name: str) -> StagedFile:

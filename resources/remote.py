@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from resources.aligned import aligned_buffer
 from resources.disk import DiskDriver, RegisteredFiles
-from resources.errors import PermanentResourceError
+from resources.errors import PermanentResourceError, TransientResourceError
 from resources.protocol import Driver, StoredFile, VaultPath
 from resources.tape.driver import TapeDriver
 from resources.xrootd import XrootdDriver
@@ -139,7 +140,7 @@ def copy(source: There, target: Vault, name: str, algorithm: str) -> tuple[Seen,
     """
     driver, opened = target.driver(), source.open()
     try:
-        staged = driver.stage(name)
+        staged = driver.stage(name, opened.size())
         try:
             sent = _read(opened, algorithm, 0.0, lambda offset, data: staged.write(data, offset))
             staged.sync()
@@ -153,8 +154,39 @@ def copy(source: There, target: Vault, name: str, algorithm: str) -> tuple[Seen,
         opened.close()
 
 
+def send(source: There, target: Vault, name: str, algorithm: str) -> Seen:
+    """Let one server send a file to another, and read there what arrived; the source's bytes do not come here.
+
+    Args:
+        source: a file of a server.
+        target: a vault of a server.
+        name: what the copy is staged as.
+        algorithm: of the digest.
+
+    Returns:
+        What was read of the copy.
+
+    Raises:
+        ResourceError: one of them does not do that, or they do not agree on what was sent; nothing is staged then.
+    """
+    origin, driver = source.vault.driver(), target.driver()
+    if not isinstance(origin, XrootdDriver) or not isinstance(driver, XrootdDriver):
+        raise PermanentResourceError("only servers send each other files")
+    staged = driver.stage_from(origin.url_of(source.staged, source.place), name)
+    try:
+        sent, arrived = origin.checksum(source.staged, source.place), driver.checksum(name)
+        if sent and arrived and sent != arrived:
+            raise TransientResourceError(f"the server sent {sent}, and {arrived} arrived")
+        return _read(staged, algorithm, 0.0, lambda offset, data: None)
+    except BaseException:
+        driver.unlink_staged(name)
+        raise
+    finally:
+        staged.close()
+
+
 def _read(file: StoredFile, algorithm: str, rate: float, then: Callable[[int, memoryview], object]) -> Seen:
-    digest, buffer, offset = new_digest(algorithm), memoryview(bytearray(BUFFER_BYTES)), 0
+    digest, buffer, offset = new_digest(algorithm), aligned_buffer(BUFFER_BYTES), 0
     began = time.monotonic()
     while count := file.read_into(buffer, offset):
         digest.update(buffer[:count])

@@ -1,12 +1,14 @@
 """Drivers around drivers: retrying what may pass, keeping to limits, failing on purpose."""
 
-import threading
+import copy
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
-from resources.errors import ResourceError
+from resources.buffer import BufferDriver
+from resources.errors import PermanentResourceError, ResourceError, TransientResourceError
+from resources.limits import OwnUse, Use
 from resources.protocol import Capabilities, Driver, StagedFile, Stat, StoredFile, VaultPath
 
 T = TypeVar("T")
@@ -14,6 +16,9 @@ File = StagedFile | StoredFile
 
 _ONCE: Final = frozenset({"stage", "stage_copy"})
 """What is not success when it was done already."""
+
+LOOK_EVERY_S: Final = 0.05
+PATIENCE_S: Final = 60.0
 
 
 class Wrapper:
@@ -41,6 +46,16 @@ class Wrapper:
     def closed(self) -> None:
         """A file was closed."""
 
+    def with_reservation(self, reservation: str) -> "Wrapper":
+        """The same around a driver whose writes are paid out of a reservation.
+
+        Raises:
+            PermanentResourceError: there are none on this resource.
+        """
+        other = copy.copy(self)
+        other._driver = reserved(self._driver, reservation)
+        return other
+
     def _file(self, what: str, run: Callable[[], File]) -> "WrappedFile":
         self.opened()
         try:
@@ -58,8 +73,8 @@ class Wrapper:
     def physical_path(self, place: VaultPath) -> str:
         return self._driver.physical_path(place)
 
-    def stage(self, name: str) -> "WrappedFile":
-        return self._file("stage", lambda: self._driver.stage(name))
+    def stage(self, name: str, size_bytes: int = -1) -> "WrappedFile":
+        return self._file("stage", lambda: self._driver.stage(name, size_bytes))
 
     def open_staged(self, name: str) -> "WrappedFile":
         return self._file("open_staged", lambda: self._driver.open_staged(name))
@@ -96,6 +111,28 @@ class Wrapper:
 
     def staged_names(self) -> list[tuple[str, float]]:
         return self.around("staged_names", self._driver.staged_names)
+
+
+def reserved(driver: Driver, reservation: str) -> Driver:
+    """A driver whose writes are paid out of a reservation.
+
+    Raises:
+        PermanentResourceError: there are none on this resource.
+    """
+    found: Driver
+    if isinstance(driver, (BufferDriver, Wrapper)):
+        found = driver.with_reservation(reservation)
+        return found
+    raise PermanentResourceError(
+        f"the reservation `{reservation}` is none of this resource, which is no buffer"
+    )
+
+
+def innermost(driver: Driver) -> Driver:
+    """The driver inside all wrappers."""
+    while isinstance(driver, Wrapper):
+        driver = driver.inner
+    return driver
 
 
 class WrappedFile:
@@ -173,45 +210,46 @@ class Retrying(Wrapper):
 
 
 class Limited(Wrapper):
-    """Keeps to a rate, and to a number of open files, for this process.
+    """Keeps to a rate, and to a number of open files.
 
     Args:
         driver: what is asked.
         rate: bytes/s, reading and writing together; 0 for any.
-        files: open at once; 0 for any. Who asks for one more waits.
-        clock: a time in s that only grows.
+        files: open at once; 0 for any. Who asks for one more waits, `PATIENCE_S` at the longest.
+        use: shared by all who keep to these limits together.
         sleep: how to wait.
     """
 
     def __init__(
-        self, driver: Driver, *, rate: float = 0, files: int = 0, clock: Callable[[], float] = time.monotonic,
+        self, driver: Driver, *, rate: float = 0, files: int = 0, use: Use | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:  # fmt: skip
         super().__init__(driver)
         self._rate = rate
-        self._slots = threading.BoundedSemaphore(files) if files else None
-        self._clock = clock
+        self._files = files
+        self._use = use or OwnUse()
         self._sleep = sleep
-        self._free_at = 0.0
-        self._lock = threading.Lock()
 
     def passed(self, count: int) -> None:
-        if not self._rate:
-            return
-        with self._lock:  # each waits for its own turn: the sum keeps to the rate
-            now = self._clock()
-            self._free_at = max(self._free_at, now) + count / self._rate
-            wait = self._free_at - now
+        wait = self._use.turn(count, self._rate) if self._rate else 0.0
         if wait > 0:
             self._sleep(wait)
 
     def opened(self) -> None:
-        if self._slots is not None:
-            self._slots.acquire()
+        if not self._files:
+            return
+        waited = 0.0
+        while not self._use.enter(self._files):
+            if waited >= PATIENCE_S:
+                raise TransientResourceError(
+                    f"{self._files} files are open, as many as may be; nobody closed one in {PATIENCE_S:.0f} s"
+                )
+            self._sleep(LOOK_EVERY_S)
+            waited += LOOK_EVERY_S
 
     def closed(self) -> None:
-        if self._slots is not None:
-            self._slots.release()
+        if self._files:
+            self._use.leave()
 
 
 class Faulty(Wrapper):

@@ -15,6 +15,7 @@ Source: the XRootD protocol's error numbers (`XProtocol.hh`, XRootD 5.5).
 import os
 import posixpath
 import threading
+from functools import partial
 from typing import Any, Final
 
 from resources.context import COMMON, Kind, read
@@ -36,6 +37,7 @@ CONTEXT: Final[dict[str, Kind]] = {**COMMON, "port": "count", "keytab": "path"}
 
 TIMEOUT_S: Final = 30
 _PIECE: Final = 8 << 20
+_UNDER_WAY: Final = 4
 _SERVER_SAID: Final = 400  # XrdCl's status for an error that came from the server
 _ERRORS: Final[dict[int, type[ResourceError]]] = {
     3005: TransientResourceError,  # kXR_FSError
@@ -52,6 +54,9 @@ _ERRORS: Final[dict[int, type[ResourceError]]] = {
     3031: Denied,  # kXR_AuthFailed
     3035: TransientResourceError,  # kXR_TimerExpired
 }
+_NO_CHECKSUMS: Final = frozenset({3013, 3020})  # kXR_Unsupported, kXR_ChkSumErr
+TPC_RETRY_S: Final = 600.0
+"""Two servers that did not send each other a file are asked again after so long."""
 
 
 def server_of(host: str, context: str) -> tuple[str, str]:
@@ -99,22 +104,55 @@ def _require(status: Any, what: str) -> None:
 
 
 class XrootdFile:
-    """An open file on a server."""
+    """An open file on a server. Up to `_UNDER_WAY` writes are under way; what becomes of one is said by the next call."""
 
     def __init__(self, file: Any, name: str) -> None:
         self._file = file
         self._name = name
         self._open = True
+        self._under_way = 0
+        self._failed: Any = None
+        self._changed = threading.Condition()
 
     def write(self, data: bytes | bytearray | memoryview, offset: int) -> int:
         view = memoryview(data)
         for begin in range(0, len(view), _PIECE):
+            self._wait(_UNDER_WAY - 1)
             piece = bytes(view[begin : begin + _PIECE])
-            status, _ = self._file.write(piece, offset + begin, len(piece), timeout=TIMEOUT_S)
-            _require(status, f"writing `{self._name}`")
+            with self._changed:
+                self._under_way += 1
+            status = self._file.write(
+                piece, offset + begin, len(piece), timeout=TIMEOUT_S, callback=partial(self._written, piece)
+            )
+            if not status.ok:
+                with self._changed:
+                    self._under_way -= 1
+                _require(status, f"writing `{self._name}`")
         return len(view)
 
+    def _written(self, _piece: bytes, status: Any, _response: Any, _hosts: Any) -> None:
+        """A write is over; until now its bytes were held for the client, which does not do so itself."""
+        with self._changed:
+            self._under_way -= 1
+            if not status.ok:
+                self._failed = status
+            self._changed.notify_all()
+
+    def _wait(self, left: int) -> None:
+        """Return once no more than so many writes are under way.
+
+        Raises:
+            ResourceError: as what one of them met.
+        """
+        with self._changed:
+            while self._under_way > left:
+                self._changed.wait()
+            failed, self._failed = self._failed, None
+        if failed is not None:
+            _require(failed, f"writing `{self._name}`")
+
     def read_into(self, buffer: bytearray | memoryview, offset: int) -> int:
+        self._wait(0)
         view = memoryview(buffer)
         done = 0
         while done < len(view):
@@ -127,15 +165,18 @@ class XrootdFile:
         return done
 
     def size(self) -> int:
+        self._wait(0)
         status, found = self._file.stat(force=True, timeout=TIMEOUT_S)
         _require(status, f"looking at `{self._name}`")
         return int(found.size)
 
     def truncate(self, size_bytes: int) -> None:
+        self._wait(0)
         status, _ = self._file.truncate(size_bytes, timeout=TIMEOUT_S)
         _require(status, f"truncating `{self._name}`")
 
     def sync(self) -> None:
+        self._wait(0)
         status, _ = self._file.sync(timeout=TIMEOUT_S)
         _require(status, f"syncing `{self._name}`")
 
@@ -145,6 +186,9 @@ class XrootdFile:
     def close(self) -> None:
         if self._open:
             self._open = False
+            with self._changed:
+                while self._under_way:
+                    self._changed.wait()
             self._file.close(timeout=TIMEOUT_S)
 
 
@@ -230,7 +274,7 @@ class XrootdDriver:
     def _url(self, path: str) -> str:
         return f"{self._address}/{path}"
 
-    def _open(self, path: str, how: str) -> XrootdFile:
+    def _open(self, path: str, how: str, size_bytes: int = -1) -> XrootdFile:
         from XRootD.client.flags import OpenFlags
 
         flags = {
@@ -239,7 +283,8 @@ class XrootdDriver:
         _ = self._fs  # the keytab is in the environment by now
         file = _client().File()
         # a staged file is read, and written by several, while it is open: the grid itself says who may
-        status, _ = file.open(self._url(path), flags | OpenFlags.FORCE, timeout=TIMEOUT_S)
+        hint = f"?oss.asize={size_bytes}" if size_bytes > 0 else ""  # the server looks for room, or refuses
+        status, _ = file.open(self._url(path) + hint, flags | OpenFlags.FORCE, timeout=TIMEOUT_S)
         _require(status, f"opening `{path}`")
         return XrootdFile(file, path)
 
@@ -315,21 +360,31 @@ class XrootdDriver:
     def physical_path(self, place: VaultPath) -> str:
         return self._url(self._at(place))
 
-    def checksum(self, place: VaultPath) -> str:
-        """What the server says of a file's bytes: `adler32 0123abcd`, or what else it was set up for.
+    def url_of(self, staged: str, place: str = "") -> str:
+        """Where a file is that is staged under a name, or else at a place."""
+        return self._url(self._staged(staged) if staged else self._at(VaultPath.of(place)))
+
+    def checksum(self, staged: str, place: str = "") -> str:
+        """What the server says of a file's bytes: `adler32 0123abcd`, or what else it was set up for; empty where it computes none.
+
+        Args:
+            staged: its name in the staging area; empty for a placed file.
+            place: where it is placed.
 
         Raises:
             FileMissing: there is none.
-            PermanentResourceError: the server computes no checksums.
         """
         from XRootD.client.flags import QueryCode
 
-        status, answer = self._fs.query(QueryCode.CHECKSUM, self._at(place), timeout=600)
-        _require(status, f"asking for the checksum of `{place.text}`")
+        path = self._staged(staged) if staged else self._at(VaultPath.of(place))
+        status, answer = self._fs.query(QueryCode.CHECKSUM, path, timeout=600)
+        if not status.ok and status.code == _SERVER_SAID and int(status.errno) in _NO_CHECKSUMS:
+            return ""
+        _require(status, f"asking for the checksum of `{path}`")
         return bytes(answer).decode("ascii", "replace").strip("\0\n ")
 
-    def stage(self, name: str) -> XrootdFile:
-        return self._open(self._staged(name), "new")
+    def stage(self, name: str, size_bytes: int = -1) -> XrootdFile:
+        return self._open(self._staged(name), "new", size_bytes)
 
     def open_staged(self, name: str) -> XrootdFile:
         return self._open(self._staged(name), "update")

@@ -28,6 +28,7 @@ class OpenWrite:
     is_new: bool
     previous: str
     opened_at: float
+    reservation: str = ""
 
     def of(self, data_id: int) -> "OpenWrite":
         """The same for an object whose id is known only now."""
@@ -100,6 +101,12 @@ def lease_is_void(tx: Transaction, lease_id: int) -> bool:
     return row is None or _is_void(row, tx.now)
 
 
+def somebody_lives(tx: Transaction) -> bool:
+    """Whether any process of the zone holds a lease that is not void."""
+    rows = tx.all("SELECT host, boot_id, pid, start_time, renewed_at FROM leases")
+    return any(not _is_void(row, tx.now) for row in rows)
+
+
 def void_leases(tx: Transaction) -> list[int]:
     """The leases whose processes are gone."""
     rows = tx.all("SELECT id, host, boot_id, pid, start_time, renewed_at FROM leases")
@@ -109,17 +116,19 @@ def void_leases(tx: Transaction) -> list[int]:
 def _open_write(row: tuple[object, ...]) -> OpenWrite:
     return OpenWrite(
         str(row[0]), int(str(row[1])), int(str(row[2])), int(str(row[3])), str(row[4]), bool(row[5]), str(row[6]),
-        float(str(row[7])),
+        float(str(row[7])), str(row[8]),
     )  # fmt: skip
 
 
-_COLUMNS: Final = "token, data_id, replica_number, lease_id, staged_as, is_new, previous, opened_at"
+_COLUMNS: Final = (
+    "token, data_id, replica_number, lease_id, staged_as, is_new, previous, opened_at, reservation"
+)
 
 
 def insert_open(tx: Transaction, entry: OpenWrite) -> None:
     tx.run(
         f"INSERT INTO open_writes ({_COLUMNS})"
-        " VALUES (:token, :data, :number, :lease, :staged, :new, :previous, :opened)",
+        " VALUES (:token, :data, :number, :lease, :staged, :new, :previous, :opened, :reservation)",
         {
             "token": entry.token,
             "data": entry.data_id,
@@ -129,6 +138,7 @@ def insert_open(tx: Transaction, entry: OpenWrite) -> None:
             "new": int(entry.is_new),
             "previous": entry.previous,
             "opened": entry.opened_at,
+            "reservation": entry.reservation,
         },
     )
 

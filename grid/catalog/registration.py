@@ -70,7 +70,8 @@ _PUT = (
 )
 _OPEN = (
     f"{_MADE} INSERT INTO open_writes (token, data_id, replica_number, lease_id, staged_as, is_new, previous,"
-    " opened_at) SELECT :token, id, 0, :lease, :writing, 1, '{}', :now FROM made RETURNING data_id"
+    " opened_at, reservation) SELECT :token, id, 0, :lease, :writing, 1, '{}', :now, :reservation FROM made"
+    " RETURNING data_id"
 )
 _CLOSE = (
     "WITH closed AS (DELETE FROM open_writes WHERE token = :token"
@@ -140,7 +141,12 @@ def open_new(tx: Transaction, new: NewObject, entry: OpenWrite) -> int | None:
     """Register an object that is about to be written, and who writes it; see `put` for None."""
     parameters = _parameters(tx, new)
     if not tx.database.is_sqlite:
-        opened = {**parameters, "token": entry.token, "writing": entry.staged_as}
+        opened = {
+            **parameters,
+            "token": entry.token,
+            "writing": entry.staged_as,
+            "reservation": entry.reservation,
+        }
         made = tx.value(_OPEN, opened)
         return None if made is None else int(made)
     data_id = _insert(tx, new, parameters)

@@ -18,12 +18,7 @@ class CatalogAccount:
     def take(self, count: int, reservation: str = "") -> None:
         with self._database.write(durable=False) as tx:
             _lock(tx, self._id)
-            kept = _kept(tx, self._id, reservation)
-            free = free_bytes(tx, self._id, self._capacity)
-            if count > kept + free:
-                raise OutOfSpace(
-                    f"{_shown(free)} of {_shown(self._capacity)} bytes are free{_more(tx, self._id)}"
-                )
+            kept = self._kept_where_enough(tx, count, reservation)
             if kept:
                 tx.run(
                     "UPDATE space_reservations SET bytes = :left WHERE key = :key",
@@ -33,6 +28,21 @@ class CatalogAccount:
                 "UPDATE space SET used_bytes = used_bytes + :n WHERE resource_id = :id",
                 {"n": count, "id": self._id},
             )
+
+    def _kept_where_enough(self, tx: Transaction, count: int, reservation: str) -> int:
+        """What a reservation still keeps, where it and what is free are enough."""
+        kept = _kept(tx, self._id, reservation)
+        free = free_bytes(tx, self._id, self._capacity)
+        if count > kept + free:
+            raise OutOfSpace(
+                f"{_shown(free)} of {_shown(self._capacity)} bytes are free; {_shown(count)} are wanted"
+                f"{_more(tx, self._id)}"
+            )
+        return kept
+
+    def require(self, count: int, reservation: str = "") -> None:
+        with self._database.read() as tx:
+            self._kept_where_enough(tx, count, reservation)
 
     def give(self, count: int) -> None:
         with self._database.write(durable=False) as tx:
@@ -139,6 +149,15 @@ def release(tx: Transaction, key: str, *, owner: str = "") -> bool:
     """Give up a reservation, of an owner if one is named; False when there is none."""
     mine = " AND owner = :owner" if owner else ""
     return tx.run(f"DELETE FROM space_reservations WHERE key = :key{mine}", {"key": key, "owner": owner}) == 1
+
+
+def reservation_or_none(tx: Transaction, key: str) -> tuple[int, str] | None:
+    """The resource and the owner of a reservation that has not ended."""
+    row = tx.one(
+        "SELECT resource_id, owner FROM space_reservations WHERE key = :key AND until > :now",
+        {"key": key, "now": tx.now},
+    )
+    return None if row is None else (int(row[0]), str(row[1]))
 
 
 def reservations(tx: Transaction, resource_id: int) -> list[dict[str, Any]]:

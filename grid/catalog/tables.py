@@ -307,6 +307,7 @@ open_writes = Table(
     Column("is_new", Integer, nullable=False),  # the replica did not exist before this write
     text_column("previous"),  # statuses to go back to, as JSON
     Column("opened_at", Double, nullable=False),
+    text_column("reservation"),  # the key of room on a buffer that all its streams use
     UniqueConstraint("data_id"),  # one writer of an object; parallel streams share its token
 )
 

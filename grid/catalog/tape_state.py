@@ -5,7 +5,7 @@ queue a request stands cost the same among a thousand requests and a million.
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -19,7 +19,14 @@ from resources.tape.scheduler import Waiting, Wanted
 from resources.tape.state import ACTIVE, OVER, Ask, Cartridge, Landed, Moment, Request
 
 _ENTRY: Final = "file_id, name, cartridge, container, offset_bytes, start, size_bytes, digest"
+_CHANGEABLE: Final = frozenset(
+    {"capacity_bytes", "used_bytes", "deleted_bytes", "mounts", "condition", "bad_blocks"}
+)
 _SERVICE: Final = "tape library"
+
+
+Over = Callable[[Transaction, int, Request], None]
+"""Told of a resource's request that is over."""
 
 
 class CatalogTapeState:
@@ -30,11 +37,14 @@ class CatalogTapeState:
         resource_id: the tape resource.
         zone: the zone's name, which is no part of a place in a vault.
         library_time: the library's time at a wall's time.
+        over: told, inside the transaction, of every recall that is over.
     """
 
     def __init__(
-        self, database: Database, resource_id: int, zone: str, library_time: Callable[[float], float] = float
-    ) -> None:
+        self, database: Database, resource_id: int, zone: str, library_time: Callable[[float], float] = float,
+        over: Over | None = None,
+    ) -> None:  # fmt: skip
+        self._over = over
         self._library_time = library_time
         self._database = database
         self._id = resource_id
@@ -71,6 +81,19 @@ class CatalogTapeState:
                     bad=json.dumps(cartridge.bad_blocks),
                 ),
             )  # fmt: skip
+
+    def change_cartridge(self, label: str, changes: Mapping[str, Any], *, only_if: str = "") -> bool:
+        assert changes.keys() <= _CHANGEABLE, "attributes of a cartridge"
+        values = {key: json.dumps(v) if key == "bad_blocks" else v for key, v in changes.items()}
+        where = " AND condition = :only_if" if only_if else ""
+        with self._database.write(durable=False) as tx:
+            return bool(
+                tx.run(
+                    f"UPDATE tape_cartridges SET {', '.join(f'{key} = :{key}' for key in values)}"
+                    f" WHERE resource_id = :resource AND label = :label{where}",
+                    self._of(label=label, only_if=only_if, **values),
+                )
+            )
 
     # -- files -----------------------------------------------------------------------------------------------
 
@@ -394,6 +417,8 @@ class CatalogTapeState:
             self._note_residency(tx, data_id, TAPE_AND_DISK)
         told = {"request": request.id, "reason": request.reason, "cartridge": request.cartridge}
         journal.record_event(tx, f"replica recall {request.state}", data_id, request.name, request.user, told)
+        if self._over is not None:
+            self._over(tx, self._id, request)
 
     def evicted(self, file_ids: Sequence[str]) -> None:
         """Recalled files left the disk again."""

@@ -156,3 +156,19 @@ posix_folders = Table(
     Column("checked_at", Double, nullable=False),
     PrimaryKeyConstraint("collection_id", "resource_id"),
 )
+
+resource_use = Table(
+    "resource_use",  # until when what was queued for a resource with a limited rate takes
+    metadata,
+    id_column("resource_id", primary_key=True),
+    Column("free_at", Double, nullable=False, server_default="0"),
+)
+
+resource_files = Table(
+    "resource_files",  # files that are open on resources with a limited number of them
+    metadata,
+    id_column("resource_id"),
+    id_column("lease_id"),
+    Column("files", Integer, nullable=False),
+    PrimaryKeyConstraint("resource_id", "lease_id"),
+)

@@ -4,7 +4,7 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
 
-from grid.cli.icmd import account, administer, catalog, listing, policy, program, tape, transfer, tree
+from grid.cli.icmd import account, administer, catalog, listing, policy, program, space, tape, transfer, tree
 
 
 def _command(name: str, build: Callable[[], ArgumentParser], run: program.Run) -> Callable[[], None]:
@@ -46,4 +46,5 @@ ipolicy = _command("ipolicy", policy.ipolicy_parser, policy.ipolicy)
 istage = _command("istage", tape.istage_parser, tape.istage)
 itape = _command("itape", tape.itape_parser, tape.itape)
 iscrub = _command("iscrub", tape.iscrub_parser, tape.iscrub)
+ispace = _command("ispace", space.ispace_parser, space.ispace)
 ireg = _command("ireg", tree.ireg_parser, tree.ireg)

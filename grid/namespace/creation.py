@@ -32,6 +32,7 @@ class WriteRequest:
         register_checksum: compute one and keep it.
         token: that of the first opener, for a parallel stream.
         whole: a put of everything, which never makes a further replica of an existing object.
+        reservation: the key of room that was reserved on a buffer, to be used for what is written.
     """
 
     create: bool = True
@@ -50,6 +51,7 @@ class WriteRequest:
     token: str = ""
     admin: bool = False
     whole: bool = False
+    reservation: str = ""
 
 
 class ObjectChanged(Locked):

@@ -1,6 +1,7 @@
 """Operations that create, open, put and look at data objects."""
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 from grid import paths
 from grid.catalog import collections as collection_rows
@@ -42,6 +43,10 @@ class ObjectStat:
     create_time: str
     modify_time: str
     mode: str = ""
+
+
+LARGE_BYTES: Final = 1 << 20
+"""From this size on, the storage is asked for room when a new content is opened."""
 
 
 class DataObjects:
@@ -206,12 +211,22 @@ class DataObjects:
                 found = object_rows.by_path_or_none(tx, path)
             try:
                 if found is None:
-                    return self._open_new(caller, path, request)
-                return self._open_existing(caller, path, found, request)
+                    return self._with_room(self._open_new(caller, path, request))
+                return self._with_room(self._open_existing(caller, path, found, request))
             except (ObjectChanged, FactsChanged):
                 if attempt == 2:
                     raise Locked(f"`{paths.printable(path)}` is being changed by others") from None
         raise AssertionError("unreachable")
+
+    def _with_room(self, opened: OpenForWriting) -> OpenForWriting:
+        """Let the storage refuse a large write now, before anybody sends bytes."""
+        if opened.truncate and opened.expected_bytes >= LARGE_BYTES:
+            try:
+                opened.staged()
+            except BaseException:
+                opened.abandon()
+                raise
+        return opened
 
     def _join(self, caller: Caller, path: str, request: WriteRequest) -> OpenForWriting:
         with self._context.database.read() as tx:
@@ -228,6 +243,7 @@ class DataObjects:
         return OpenForWriting(
             self._context, self._finisher, caller, path, found, replica, tree.by_id[replica.resource_id],
             tree.hierarchy(replica.resource_id), entry, owner=False, truncate=entry.is_new,
+            expected_bytes=request.size_bytes,
         )  # fmt: skip
 
     def _open_new(self, caller: Caller, path: str, request: WriteRequest) -> OpenForWriting:
@@ -236,7 +252,9 @@ class DataObjects:
                 raise self._context.no_data_object(tx, path)
         decided = self._new.decide(caller, path, request)
         leaf = decided.leaf
-        entry = new_entry(0, 0, self._context.lease_id, is_new=True, previous={})
+        entry = new_entry(
+            0, 0, self._context.lease_id, is_new=True, previous={}, reservation=request.reservation
+        )
         steps.reached("register.before")
         with self._context.database.write(durable=False) as tx:
             self._context.policy.confirm(tx, decided.event)
@@ -246,7 +264,7 @@ class DataObjects:
         return OpenForWriting(
             self._context, self._finisher, caller, path, new, new.replicas[0], leaf,
             decided.tree.hierarchy(leaf.id), entry.of(new.id), owner=True, truncate=True, tap=self._tap(path, request), append=request.append,
-            checksum_wanted=request.register_checksum, expected_checksum=request.checksum,
+            checksum_wanted=request.register_checksum, expected_checksum=request.checksum, expected_bytes=request.size_bytes,
         )  # fmt: skip
 
     def _tap(self, path: str, request: WriteRequest) -> DigestTap | None:
@@ -279,7 +297,12 @@ class DataObjects:
             current = self._claim(tx, found)
             previous = {r.number: int(r.status) for r in current.replicas}
             entry = new_entry(
-                found.id, replica.number, self._context.lease_id, is_new=False, previous=previous
+                found.id,
+                replica.number,
+                self._context.lease_id,
+                is_new=False,
+                previous=previous,
+                reservation=request.reservation,
             )
             leases.insert_open(tx, entry)
             object_rows.update_replica(tx, found.id, -1, status=int(ReplicaStatus.WRITE_LOCKED))
@@ -288,7 +311,7 @@ class DataObjects:
             self._context, self._finisher, caller, path, found, replica, leaf, tree.hierarchy(leaf.id), entry,
             owner=True, truncate=request.truncate, tap=self._tap(path, request) if request.truncate else None,
             append=request.append, checksum_wanted=request.register_checksum or bool(replica.checksum),
-            expected_checksum=request.checksum,
+            expected_checksum=request.checksum, expected_bytes=request.size_bytes,
         )  # fmt: skip
 
     def _claim(self, tx: Transaction, found: DataObject) -> DataObject:
@@ -320,7 +343,14 @@ class DataObjects:
             current = self._claim(tx, found)
             number = max(r.number for r in current.replicas) + 1
             previous = {r.number: int(r.status) for r in current.replicas}
-            entry = new_entry(found.id, number, self._context.lease_id, is_new=True, previous=previous)
+            entry = new_entry(
+                found.id,
+                number,
+                self._context.lease_id,
+                is_new=True,
+                previous=previous,
+                reservation=request.reservation,
+            )
             leases.insert_open(tx, entry)
             object_rows.update_replica(tx, found.id, -1, status=int(ReplicaStatus.WRITE_LOCKED))
             replica = replace(
@@ -332,7 +362,7 @@ class DataObjects:
         return OpenForWriting(
             self._context, self._finisher, caller, path, found, replica, leaf, tree.hierarchy(leaf.id), entry,
             owner=True, truncate=request.truncate, append=request.append, source=current.best_replica(),
-            checksum_wanted=request.register_checksum, expected_checksum=request.checksum,
+            checksum_wanted=request.register_checksum, expected_checksum=request.checksum, expected_bytes=request.size_bytes,
         )  # fmt: skip
 
     def _replica_to_write(self, tree: Tree, found: DataObject, request: WriteRequest) -> Replica | None:
@@ -387,10 +417,12 @@ class DataObjects:
                     f"the bytes of `{path}` have checksum `{checksum}`, not `{request.checksum}`"
                 )
         name = new_name()
-        driver = self._context.storage.driver(decided.leaf)
+        driver = self._context.storage.driver_for(
+            self._context.database, caller, decided.leaf, request.reservation
+        )
         steps.reached("stage.before")
         with storage_errors():
-            file = driver.stage(name)
+            file = driver.stage(name, len(data))
             steps.reached("stage.after")
             try:
                 if len(data):

@@ -15,10 +15,11 @@ from typing import Final, Protocol
 from grid.codes import Status
 from grid.errors import InvalidArgument
 from resources import StagedFile, StoredFile
+from resources.aligned import aligned_buffer
 
 _CHUNK_BYTES: Final = 4 << 20
 _INLINE_BYTES: Final = 256 << 10
-_HASHING: Final = ThreadPoolExecutor(max_workers=4, thread_name_prefix="hash")
+_HASHING: Final = ThreadPoolExecutor(max_workers=16, thread_name_prefix="hash")
 
 
 class _Hash(Protocol):
@@ -96,7 +97,7 @@ def of_bytes(data: bytes | bytearray | memoryview, scheme: str = "sha2") -> str:
 def of_file(file: StagedFile | StoredFile, scheme: str = "sha2") -> str:
     """The checksum of a file, read from its beginning."""
     state = _new(scheme)
-    buffer = memoryview(bytearray(_CHUNK_BYTES))
+    buffer = aligned_buffer(_CHUNK_BYTES)
     offset = 0
     while True:
         count = file.read_into(buffer, offset)
@@ -118,18 +119,25 @@ class DigestTap:
         self._position = 0
         self._pending: Future[None] | None = None
 
-    def see(self, offset: int, data: bytes | bytearray | memoryview) -> None:
-        """Take note of a write; `settle` before the buffer is used again."""
+    def see(self, offset: int, data: bytes | bytearray | memoryview) -> Future[None] | None:
+        """Take note of a write; returns what to wait for before the buffer is used again, None where it was hashed already."""
         if self.broken:
-            return
+            return None
         if offset != self._position:
             self.broken = True
-            return
+            return None
         self._position += len(data)
         if len(data) < _INLINE_BYTES:
+            self.settle()
             self._state.update(data)
-        else:
-            self._pending = _HASHING.submit(self._state.update, data)
+            return None
+        self._pending = _HASHING.submit(self._update, self._pending, data)
+        return self._pending
+
+    def _update(self, before: Future[None] | None, data: bytes | bytearray | memoryview) -> None:
+        if before is not None:
+            before.result()  # it was begun before this one, so nobody waits for what has no thread
+        self._state.update(data)
 
     def settle(self) -> None:
         """Return once no buffer is being read any more."""

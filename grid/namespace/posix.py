@@ -9,9 +9,9 @@ from grid.errors import GridError, InvalidArgument, NotFound
 from grid.model import VAULT_TYPES, Access, Caller
 from grid.namespace.context import NamespaceContext
 from grid.namespace.ports import Event
-from resources import Driver, ResourceError
+from resources import ResourceError
 from resources.disk import DiskDriver
-from resources.wrappers import Wrapper
+from resources.wrappers import innermost
 
 _MODE: Final = re.compile(r"[0-7]{3,4}")
 
@@ -59,7 +59,7 @@ class PosixFolders:
             if resource.type not in VAULT_TYPES or resource.name == "bundleResc" or tree.is_down(resource):
                 continue
             try:
-                driver = _bare(self._context.storage.driver(resource))
+                driver = innermost(self._context.storage.driver(resource))
                 assert isinstance(driver, DiskDriver), "what has a vault folder"
                 drift = driver.set_posix(place, mode=mode, gid=gid)
                 drifts[resource.id] = drift or ("" if gid is not None else f"`{group}` has no posix_gid")
@@ -75,9 +75,3 @@ class PosixFolders:
         """Folders that are not as policy wants them."""
         with self._context.database.read() as tx:
             return [{**one, "path": paths.printable(one["path"])} for one in posix.drifted(tx, limit=100)]
-
-
-def _bare(driver: Driver) -> Driver:
-    while isinstance(driver, Wrapper):
-        driver = driver.inner
-    return driver

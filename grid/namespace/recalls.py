@@ -155,7 +155,7 @@ class Recalls:
             found = tape.requests_of(tx, user, states=(*ACTIVE, *OVER) if ended else ACTIVE, limit=limit)
         return [self._desk.standing(tree.by_id[r], one) for r, one in found if r in tree.by_id]
 
-    def cancel(self, caller: Caller, request_id: int) -> dict[str, Any]:
+    def cancel(self, caller: Caller, request_id: int, reason: str = "") -> dict[str, Any]:
         """End a request that is not over; one that is stays as it is.
 
         Raises:
@@ -163,7 +163,7 @@ class Recalls:
         """
         with self._context.database.read() as tx:
             resource, _ = self._mine(tx, caller, request_id)
-        self._desk.end(resource, request_id, f"cancelled by {caller.user.full_name}")
+        self._desk.end(resource, request_id, reason or f"cancelled by {caller.user.full_name}")
         return self.status(caller, request_id)
 
     def pin(self, caller: Caller, request_id: int, seconds: float) -> dict[str, Any]:

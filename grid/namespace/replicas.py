@@ -1,6 +1,7 @@
 """Operations on replicas that move bytes or remove them: replicate, copy, trim."""
 
 import logging
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -32,6 +33,8 @@ from grid.namespace.ports import Event
 from grid.namespace.storage import Tree, storage_errors
 from grid.namespace.transfers import BUFFER_BYTES, new_name
 from resources import ResourceError, remote
+from resources.aligned import aligned_buffer
+from resources.xrootd import TPC_RETRY_S
 
 _log = logging.getLogger("beamgrid.replicas")
 
@@ -56,6 +59,7 @@ class Replicas:
         self._context = context
         self._finisher = finisher
         self._objects = objects
+        self._no_third_party: dict[tuple[str, str], float] = {}
 
     # -- replicate -------------------------------------------------------------------------------------------
 
@@ -221,6 +225,12 @@ class Replicas:
             storage.vault_of(leaf),
         )
         scheme = scheme_of(source.checksum) if source.checksum else "sha2"
+        if storage.is_limited(leaf) or storage.is_limited(tree.by_id[source.resource_id]):
+            there = None  # bytes that others move would not keep to the limits
+        if there is not None and target is not None and there.vault.kind == target.kind == "xrootd":
+            seen = self._sent_between_servers(found, source, there, target, name)
+            if seen is not None:
+                return from_hex(scheme, seen.digest), from_hex(scheme, seen.digest), seen.size
         if computing is not None and there is not None and target is not None and leaf.type != "buffer":
             try:
                 sent, written = computing.run(remote.copy, there, target, name, ALGORITHMS[scheme])
@@ -228,6 +238,30 @@ class Replicas:
             except ResourceError as error:
                 _log.info("%s is copied by this process: %s", found.path, error)
         return self._streamed(event, found, tree, source, leaf, name)
+
+    def _sent_between_servers(
+        self, found: DataObject, source: Replica, there: remote.There, target: remote.Vault, name: str
+    ) -> remote.Seen | None:
+        """What arrived, where two servers sent each other what is recorded; None where the bytes have to pass here.
+
+        Without a recorded checksum there would be nothing to compare what arrived with.
+        """
+        pair = (there.vault.address, target.address)
+        if not source.checksum or time.monotonic() < self._no_third_party.get(pair, 0.0):
+            return None
+        scheme, computing = scheme_of(source.checksum), self._context.computing
+        work = (there, target, name, ALGORITHMS[scheme])
+        try:
+            seen = remote.send(*work) if computing is None else computing.run(remote.send, *work)
+        except (ResourceError, GridError) as error:
+            _log.info("%s and %s do not send each other files: %s", *pair, error)
+            self._no_third_party[pair] = time.monotonic() + TPC_RETRY_S
+            return None
+        if from_hex(scheme, seen.digest) == source.checksum:
+            return seen
+        with storage_errors():  # which of the two is bad is found by who reads both
+            target.driver().unlink_staged(name)
+        return None
 
     def _streamed(
         self, event: Event, found: DataObject, tree: Tree, source: Replica, leaf: Resource, name: str
@@ -239,9 +273,9 @@ class Replicas:
         tap = DigestTap(scheme_of(source.checksum) if source.checksum else "sha2")
         try:
             steps.reached("stage.before")
-            file = driver.stage(name)
+            file = driver.stage(name, source.size_bytes)
             steps.reached("stage.after")
-            buffer, offset = memoryview(bytearray(BUFFER_BYTES)), 0
+            buffer, offset = aligned_buffer(BUFFER_BYTES), 0
             while count := stored.read_into(buffer, offset):
                 tap.see(offset, buffer[:count])
                 steps.reached("bytes.before")
@@ -337,7 +371,7 @@ class Replicas:
                 caller, new, replace(request, exclusive=not force, size_bytes=reading.size())
             )
             try:
-                buffer = memoryview(bytearray(BUFFER_BYTES))
+                buffer = aligned_buffer(BUFFER_BYTES)
                 while count := reading.read_into(buffer):
                     writing.write(buffer[:count])
             except BaseException:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Final
 
-from grid.catalog import leases
+from grid.catalog import leases, space
 from grid.catalog import objects as object_rows
 from grid.catalog import resources as resource_rows
 from grid.catalog.database import Database, Transaction
@@ -24,7 +24,7 @@ from grid.errors import (
     StorageFailed,
     StorageFull,
 )
-from grid.model import COORDINATING_TYPES, STORAGE_TYPES, DataObject, Replica, ReplicaStatus, Resource
+from grid.model import COORDINATING_TYPES, STORAGE_TYPES, Caller, DataObject, Replica, ReplicaStatus, Resource
 from grid.namespace.ports import DriverFactory
 from resources import (
     Driver,
@@ -35,12 +35,14 @@ from resources import (
     StoredFile,
     VaultPath,
 )
+from resources.buffer import BufferDriver
 from resources.context import COMMON, ContextError, Value, read
 from resources.coordination import CONTEXTS, CREATE, OPEN, Ballot, Node, cache_in_front_of, refusal
 from resources.coordination import Ask as VoteAsk
 from resources.disk import RegisteredFiles
 from resources.remote import There, Vault
 from resources.tape.driver import NotResident
+from resources.wrappers import innermost, reserved
 from resources.xrootd import server_of
 
 _CHECK_EVERY_S: Final = 1.0
@@ -225,6 +227,23 @@ class Tree:
         return None if vote is None else self.by_id[vote.leaf.id]
 
 
+def _same_storage(made: Resource, resource: Resource) -> bool:
+    """Whether a driver that was made for a resource still fits it."""
+    if made.type == "memory":
+        return True  # its files live as long as the driver does
+    return (made.vault_path, made.host, made.context) == (
+        resource.vault_path,
+        resource.host,
+        resource.context,
+    )
+
+
+def _take_over(driver: Driver, before: Driver | None) -> None:
+    new, old = innermost(driver), None if before is None else innermost(before)
+    if isinstance(new, BufferDriver) and isinstance(old, BufferDriver):
+        new.take_over(old)
+
+
 @lru_cache(maxsize=1024)
 def _settings(kind: str, context: str) -> Mapping[str, Value]:
     """A context string as values; one from before it was checked says nothing where it says nonsense."""
@@ -241,7 +260,7 @@ class Storage:
         self._zone = zone
         self.default_resource = default_resource
         self._factory = factory
-        self._drivers: dict[tuple[int, str], Driver] = {}
+        self._drivers: dict[int, tuple[Resource, Driver]] = {}
         self._checked: dict[int, float] = {}
         self._lock = threading.Lock()
         self._ballot = Ballot()
@@ -259,16 +278,35 @@ class Storage:
         """
         if resource.type in COORDINATING_TYPES:
             raise InvalidArgument(f"`{resource.name}` holds no files itself", status=Status.HIERARCHY_ERROR)
-        key = (resource.id, resource.vault_path)
         with self._lock:
-            driver = self._drivers.get(key)
-            if driver is None:
-                driver = self._drivers[key] = self._factory(resource)
+            made, driver = self._drivers.get(resource.id) or (None, None)
+            if made is None or driver is None or not _same_storage(made, resource):
+                driver, before = self._factory(resource), driver
+                _take_over(driver, before)
+                self._drivers[resource.id] = resource, driver
         if check and time.monotonic() - self._checked.get(resource.id, -10.0) > _CHECK_EVERY_S:
             with storage_errors():
                 driver.check()
             self._checked[resource.id] = time.monotonic()
         return driver
+
+    def driver_for(self, database: Database, caller: Caller, resource: Resource, reservation: str) -> Driver:
+        """The driver for who writes, out of a reservation where one is named.
+
+        Raises:
+            NotFound: the caller has no such reservation on this resource.
+            ResourceUnavailable: as `driver`.
+        """
+        driver = self.driver(resource)
+        if not reservation:
+            return driver
+        with database.read() as tx:
+            found = space.reservation_or_none(tx, reservation)
+        mine = found is not None and (caller.is_admin or found[1] == caller.user.full_name)
+        if found is None or not mine or found[0] != resource.id:
+            raise NotFound(f"you have no reservation `{reservation}` on `{resource.name}`, or it has ended")
+        with storage_errors():
+            return reserved(driver, reservation)
 
     def place_of(self, path: str) -> VaultPath:
         """Where the bytes of a logical path lie in any vault: the path without its zone."""
@@ -279,6 +317,11 @@ class Storage:
         if replica.physical_path:
             return replica.physical_path
         return self.driver(resource, check=False).physical_path(self.place_of(path))
+
+    def is_limited(self, resource: Resource) -> bool:
+        """Whether a resource's bytes a second or open files are limited, which only drivers of the zone's processes keep to."""
+        said = _settings("", resource.context)
+        return "max_rate" in said or "max_open" in said
 
     def vault_of(self, resource: Resource) -> Vault | None:
         """A resource as another process can reach it; None for one that is here only."""

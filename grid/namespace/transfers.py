@@ -8,7 +8,10 @@ they show the token of the first; only the first one's commit finishes it.
 import json
 import time
 import uuid
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from typing import Final
 
 from grid.catalog import collections as collection_rows
 from grid.catalog import journal, leases, registration
@@ -25,8 +28,16 @@ from grid.namespace.finisher import Finisher, undo_open
 from grid.namespace.ports import Event
 from grid.namespace.storage import storage_errors
 from resources import FileMissing, PlaceTaken, StagedFile, StoredFile
+from resources.aligned import aligned_buffer
 
 BUFFER_BYTES = 4 << 20
+BEHIND_BYTES: Final = 1 << 20
+"""So many bytes are written by another thread while the next arrive."""
+
+DEPTH: Final = 3
+"""So many writes of one file are under way at once."""
+
+_WRITING: Final = ThreadPoolExecutor(max_workers=32, thread_name_prefix="write")
 
 
 def new_name() -> str:
@@ -71,6 +82,8 @@ class OpenForWriting:
         truncate: the new content does not begin with the old one.
         source: the replica whose content a change begins with, where that is another one.
         changed: at least one byte was written, or the content was cut.
+        expected_bytes: how much is going to come, -1 where nobody said.
+        behind: writes that other threads carry out, and hash, while the next bytes arrive.
     """
 
     context: NamespaceContext
@@ -93,6 +106,8 @@ class OpenForWriting:
     source: Replica | None = None
     file: StagedFile | None = None
     ended: bool = False
+    expected_bytes: int = -1
+    behind: "deque[tuple[Future[int], Future[None] | None]]" = field(default_factory=deque)
     writable: bool = field(default=True, init=False)
 
     @property
@@ -102,7 +117,9 @@ class OpenForWriting:
     def staged(self) -> StagedFile:
         """The staged file, made now if nothing was written yet."""
         if self.file is None:
-            driver = self.context.storage.driver(self.resource)
+            driver = self.context.storage.driver_for(
+                self.context.database, self.caller, self.resource, self.entry.reservation
+            )
             name = self.entry.staged_as
             steps.reached("stage.before")
             with storage_errors():
@@ -113,7 +130,9 @@ class OpenForWriting:
                     except FileMissing:
                         pass  # the first opener has not written yet
                 try:
-                    self.file = driver.stage(name) if self.truncate else self._private_copy(name)
+                    self.file = (
+                        driver.stage(name, self.expected_bytes) if self.truncate else self._private_copy(name)
+                    )
                 except PlaceTaken:
                     self.file = driver.open_staged(name)
             steps.reached("stage.after")
@@ -135,7 +154,7 @@ class OpenForWriting:
             tree = self.context.storage.tree(tx)
         source = self.context.open_replica(self.caller, tree, self.source or self.replica, self.path)
         target = self.context.storage.driver(self.resource).stage(name)
-        buffer, offset = memoryview(bytearray(BUFFER_BYTES)), 0
+        buffer, offset = aligned_buffer(BUFFER_BYTES), 0
         try:
             while count := source.read_into(buffer, offset):
                 target.write(buffer[:count], offset)
@@ -144,31 +163,59 @@ class OpenForWriting:
             source.close()
         return target
 
-    def write(self, data: bytes | bytearray | memoryview) -> int:
+    def write(self, data: bytes | bytearray | memoryview, *, keeps: bool = False) -> int:
         """Write at the position and move it on.
 
+        Args:
+            data: the bytes.
+            keeps: the caller leaves `data` as it is until `DEPTH` more writes have returned, so that it can be written and hashed
+                meanwhile; `finish_writes` says how that went.
+
         Raises:
-            StorageFull, StorageFailed: some of the bytes may be in the staged file; nobody sees them.
+            StorageFull, StorageFailed: some of the bytes, or of those of the write before, may be in the staged file; nobody sees them.
         """
+        self._finish_writes(DEPTH - 1 if keeps else 0)
         file = self.staged()
         if self.append:
+            self.finish_writes()
             self.position = file.size()
         steps.reached("bytes.before")
-        if self.tap is not None:
-            self.tap.see(self.position, data)
+        hashed = self.tap.see(self.position, data) if self.tap is not None else None
+        self.changed = True
+        if keeps and len(data) >= BEHIND_BYTES:
+            self.behind.append((_WRITING.submit(file.write, data, self.position), hashed))
+            self.position += len(data)
+            return len(data)
         try:
             with storage_errors():
                 count = file.write(data, self.position)
         finally:
-            if self.tap is not None:
-                self.tap.settle()
+            if hashed is not None:
+                hashed.result()
         steps.reached("bytes.after")
-        self.changed = True
         self.position += count
         return count
 
+    def finish_writes(self) -> None:
+        """Return once every byte that was written is in the staged file.
+
+        Raises:
+            StorageFull, StorageFailed: one is not.
+        """
+        self._finish_writes(0)
+
+    def _finish_writes(self, left: int) -> None:
+        while len(self.behind) > left:
+            written, hashed = self.behind.popleft()
+            with storage_errors():
+                written.result()
+            if hashed is not None and left:
+                hashed.result()  # the buffer is used again
+            steps.reached("bytes.after")
+
     def set_size(self, size_bytes: int) -> None:
         """Cut or extend the content."""
+        self.finish_writes()
         with storage_errors():
             self.staged().truncate(size_bytes)
         self.changed = True
@@ -176,6 +223,7 @@ class OpenForWriting:
             self.tap.broken = True
 
     def read_into(self, buffer: memoryview) -> int:
+        self.finish_writes()
         if self.file is None and not self.truncate:
             self.staged()
         if self.file is None:
@@ -186,6 +234,7 @@ class OpenForWriting:
         return count
 
     def size(self) -> int:
+        self.finish_writes()
         if self.file is not None:
             with storage_errors():
                 return self.file.size()
@@ -193,6 +242,7 @@ class OpenForWriting:
 
     def leave(self) -> None:
         """End a parallel stream without deciding anything."""
+        self.finish_writes()
         self.ended = True
         if self.file is not None:
             with storage_errors():
@@ -205,6 +255,9 @@ class OpenForWriting:
         if self.ended:
             return
         self.ended = True
+        wait(
+            [written for written, _ in self.behind]
+        )  # the descriptor is not to be another's while it is written to
         if self.file is not None:
             self.file.close()
         if not self.owner:
@@ -229,6 +282,7 @@ class OpenForWriting:
             raise
 
     def _commit(self) -> None:
+        self.finish_writes()
         if not self.changed and not self.truncate and not self.entry.is_new:
             self._unchanged()
             return
@@ -350,7 +404,7 @@ def require_writable(opened: OpenReplica) -> OpenForWriting:
 
 
 def new_entry(
-    data_id: int, number: int, lease_id: int, *, is_new: bool, previous: dict[int, int]
+    data_id: int, number: int, lease_id: int, *, is_new: bool, previous: dict[int, int], reservation: str = ""
 ) -> OpenWrite:
     """The row that says who writes what, and what to go back to."""
     return OpenWrite(
@@ -362,4 +416,5 @@ def new_entry(
         is_new=is_new,
         previous=json.dumps({str(n): s for n, s in previous.items()}),
         opened_at=time.time(),
+        reservation=reservation,
     )

@@ -20,7 +20,7 @@ from grid.namespace import AccessChange, ChecksumRequest, Namespace, OpenForRead
 from grid.namespace.fixity import NOT_GOOD, ON_TAPE
 from grid.namespace.storage import storage_errors
 from grid.policy import attributes
-from microservices import ByteReader, MicroserviceError, declarations
+from microservices import ByteReader, MicroserviceError, Standing, declarations
 from rules import Entity
 
 
@@ -189,11 +189,17 @@ class _CallersGrid:
     def mark_damaged(self, path: str, number: int) -> None:
         self._namespace.fixity.mark_damaged(self._caller, path, number, "a rule says it is damaged")
 
-    def stage(self, path: str, priority: int) -> str:
-        standing = self._namespace.recalls.ask(self._caller, path, priority=priority)
-        if standing["state"] == "done":
-            return ""
-        return f"request {standing['request']} for `{path}` is {standing['state']} on cartridge {standing['cartridge']}"
+    def stage(self, path: str, priority: int) -> Standing:
+        found = self._namespace.recalls.ask(self._caller, path, priority=priority)
+        if found["state"] == "done":
+            return Standing(found["request"], "", 0.0)
+        reason = (
+            f"request {found['request']} for `{path}` is {found['state']} on cartridge {found['cartridge']}"
+        )
+        return Standing(found["request"], reason, found["waited_s"])
+
+    def cancel_stage(self, request: int, reason: str) -> None:
+        self._namespace.recalls.cancel(self._caller, request, reason)
 
     def set_posix(self, path: str, mode: str, group: str) -> None:
         self._namespace.posix.set(self._caller, path, mode, group)

@@ -3,11 +3,11 @@
 import logging
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from grid import paths
-from grid.catalog import promises, space
+from grid.catalog import leases, promises, space
 from grid.catalog import resources as resource_rows
 from grid.catalog.database import Database
 from grid.catalog.space import CatalogAccount
@@ -17,14 +17,17 @@ from grid.namespace import Namespace
 from grid.namespace.replicas import TrimRequest
 from resources import ResourceError, context
 from resources.buffer import BufferDriver
+from resources.disk import CONTEXT as DISK_CONTEXT
+from resources.layout import Layout
+from resources.wrappers import innermost
 
 KNOWN: Final[dict[str, context.Kind]] = {
-    **context.COMMON, "capacity": "bytes", "evict_above": "number", "evict_to": "number",
+    **DISK_CONTEXT, "capacity": "bytes", "evict_above": "number", "evict_to": "number",
 }  # fmt: skip
 """What a buffer's context string may say; the shares are of the capacity, from 0 to 1."""
 
 LOOK_EVERY_S: Final = 2.0
-RECOUNT_EVERY_S: Final = 3600.0
+TIDY_EVERY_S: Final = 3600.0
 PAGE: Final = 200
 
 _log = logging.getLogger("beamgrid.buffer")
@@ -37,6 +40,7 @@ class BufferSettings:
     capacity_bytes: int
     evict_above: float = 0.9
     evict_to: float = 0.8
+    layout: Layout = field(default_factory=Layout)
 
 
 def buffer_settings(resource: Resource) -> BufferSettings:
@@ -55,14 +59,13 @@ def buffer_settings(resource: Resource) -> BufferSettings:
         raise context.ContextError(
             f"found `evict_to` {to} and `evict_above` {above}; the first is to be the smaller, and 1 the largest"
         )
-    return BufferSettings(said["capacity"], above, to)
+    return BufferSettings(said["capacity"], above, to, Layout.of(said))
 
 
 def buffer_driver(resource: Resource, database: Database) -> BufferDriver:
-    capacity = buffer_settings(resource).capacity_bytes
-    return BufferDriver(
-        resource.vault_path, resource.id, CatalogAccount(database, resource.id, capacity), capacity
-    )
+    wanted = buffer_settings(resource)
+    account = CatalogAccount(database, resource.id, wanted.capacity_bytes)
+    return BufferDriver(resource.vault_path, resource.id, account, wanted.capacity_bytes, wanted.layout)
 
 
 class BufferKeeper:
@@ -71,7 +74,7 @@ class BufferKeeper:
     def __init__(self, database: Database, namespace: Namespace) -> None:
         self._database = database
         self._namespace = namespace
-        self._counted: dict[int, float] = {}
+        self._tidied: dict[int, float] = {}
 
     def run(self, stopping: threading.Event) -> None:
         """Work until told to stop."""
@@ -85,18 +88,22 @@ class BufferKeeper:
 
     def step(self) -> int:
         """Look at every buffer; returns how many replicas were evicted."""
+        return sum(self._look(resource) for resource in self._buffers())
+
+    def _buffers(self) -> list[Resource]:
         with self._database.read() as tx:
-            buffers = [
-                r for r in resource_rows.all_by_id(tx).values() if r.type == "buffer" and not r.is_down
-            ]
-        return sum(self._look(resource) for resource in buffers)
+            return [r for r in resource_rows.all_by_id(tx).values() if r.type == "buffer" and not r.is_down]
+
+    def _driver(self, resource: Resource) -> BufferDriver:
+        driver = innermost(self._namespace.context.storage.driver(resource))
+        assert isinstance(driver, BufferDriver), "the driver of a buffer"
+        return driver
 
     def _look(self, resource: Resource) -> int:
-        driver = self._namespace.context.storage.driver(resource)
-        assert isinstance(driver, BufferDriver), "the driver of a buffer"
+        driver = self._driver(resource)
         driver.settle()
-        if time.monotonic() - self._counted.get(resource.id, -RECOUNT_EVERY_S) >= RECOUNT_EVERY_S:
-            self._counted[resource.id] = time.monotonic()
+        if time.monotonic() - self._tidied.get(resource.id, -TIDY_EVERY_S) >= TIDY_EVERY_S:
+            self._tidied[resource.id] = time.monotonic()
             with self._database.write(durable=False) as tx:
                 space.forget_ended(tx)
         wanted = buffer_settings(resource)
@@ -134,10 +141,26 @@ class BufferKeeper:
             _log.info("%d replicas left %s", evicted, resource.name)
         return evicted
 
+    def recount_all(self) -> None:
+        """What a starting zone does, where no process serves it yet: what processes that died had taken and not spent comes back.
+
+        A vault that is away keeps its account as it is, which errs on the side of the bound.
+        """
+        with self._database.read() as tx:
+            if leases.somebody_lives(tx):
+                return
+        for resource in self._buffers():
+            try:
+                off = self.recount(resource)
+            except (GridError, ResourceError) as error:
+                _log.warning("what %s holds was not counted: %s", resource.name, error)
+                continue
+            if off:
+                _log.info("the account of %s was %d bytes off", resource.name, off)
+
     def recount(self, resource: Resource) -> int:
         """Count what a buffer holds; only while no other process writes to it. Returns by how many bytes it was off."""
-        driver = self._namespace.context.storage.driver(resource)
-        assert isinstance(driver, BufferDriver), "the driver of a buffer"
+        driver = self._driver(resource)
         staged = 0
         for name, _ in driver.staged_names():
             file = driver.open_staged_for_reading(name)

@@ -49,7 +49,10 @@ class TapeDesk:
             "scrub_start": (self._scrub_start, {"resource": str, "rate": int, "repair": bool}),
             "scrub_show": (self._scrub_show, {"scrub": int}),
             "scrub_stop": (self._scrub_stop, {"scrub": int}),
-            "space_reserve": (self._space_reserve, {"resource": str, "bytes": int, "seconds": int}),
+            "space_reserve": (
+                self._space_reserve,
+                {"resource": str, "bytes": int, "seconds": int, "user": str},
+            ),
             "space_release": (self._space_release, {"key": str}),
             "space_show": (self._space_show, {"resource": str}),
         }
@@ -148,10 +151,12 @@ class TapeDesk:
             raise NotFound(f"`{chosen.name}` has no cartridge `{label}`")
         if condition and condition not in _CONDITIONS:
             raise InvalidArgument(f"`{condition}` is no condition; {', '.join(_CONDITIONS)} are")
-        changed = replace(known, condition=condition or known.condition)
+        changes: dict[str, Any] = {"condition": condition} if condition else {}
         if bad_block >= 0:
-            changed = replace(changed, bad_blocks=(*known.bad_blocks, bad_block))
-        state.save_cartridge(changed)
+            changes["bad_blocks"] = (*known.bad_blocks, bad_block)
+        if changes:
+            state.change_cartridge(label, changes)
+        changed = replace(known, **changes)
         lost = []
         if changed.condition == "lost":
             entries = state.entries(label)
@@ -166,7 +171,7 @@ class TapeDesk:
         known = next((c for c in state.cartridges() if c.label == label), None)
         if known is None or known.condition == "lost":
             raise NotFound(f"`{chosen.name}` has no cartridge `{label}` that can be read")
-        state.save_cartridge(replace(known, condition="repacking"))
+        state.change_cartridge(label, {"condition": "repacking"})
         return {"cartridge": label, "bytes": sum(entry.size for entry in state.entries(label))}
 
     # -- scrubs ----------------------------------------------------------------------------------------------
@@ -214,20 +219,21 @@ class TapeDesk:
         return found
 
     def _space_reserve(
-        self, caller: Caller, resource: str, bytes: int, seconds: int = 3600
+        self, caller: Caller, resource: str, bytes: int, seconds: int = 3600, user: str = ""
     ) -> dict[str, Any]:
-        """Keep room on a buffer for a while."""
+        """Keep room on a buffer for a while, for a user who writes there."""
         found = self._buffer(caller, resource)
         if bytes < 1 or not 1 <= seconds <= 366 * 86_400:
             raise InvalidArgument(
                 f"found {bytes} bytes for {seconds} s; at least one byte, for a second to a year, was expected"
             )
+        owner = self._namespace.users.caller(*_name_and_zone(user, caller)).user if user else caller.user
         key = secrets.token_hex(8)
         with storage_errors(), self._database.write() as tx:
             until = tx.now + seconds
             capacity = buffer_settings(found).capacity_bytes
-            space.reserve(tx, key, found.id, caller.user.full_name, bytes, until, capacity)
-        return {"key": key, "bytes": bytes, "until": until}
+            space.reserve(tx, key, found.id, owner.full_name, bytes, until, capacity)
+        return {"key": key, "bytes": bytes, "until": until, "user": owner.full_name}
 
     def _space_release(self, caller: Caller, key: str) -> dict[str, Any]:
         require_admin(caller)
@@ -248,6 +254,11 @@ class TapeDesk:
 def _scrub_data(scrub: Scrub, known: Mapping[int, Resource], found: list[dict[str, Any]]) -> dict[str, Any]:
     resource = known.get(scrub.resource_id)
     return {**asdict(scrub), "resource": resource.name if resource else "removed", "findings": found}
+
+
+def _name_and_zone(user: str, caller: Caller) -> tuple[str, str]:
+    name, _, zone = user.partition("#")
+    return name, zone or caller.user.zone
 
 
 def _number(value: Any) -> int:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from grid.catalog import tape
 from grid.catalog.database import Database
-from grid.catalog.tape_state import CatalogTapeState
+from grid.catalog.tape_state import CatalogTapeState, Over
 from grid.model import Resource
 from resources import context
 from resources.tape import DriveModel, RealClock
@@ -17,7 +17,7 @@ from resources.tape.media import Media
 from resources.tape.state import Ask, Request
 
 KNOWN: Final[dict[str, context.Kind]] = {
-    **context.COMMON,
+    **{name: kind for name, kind in context.COMMON.items() if name not in ("max_rate", "max_open", "attempts")},
     "drives": "count", "cartridges": "count", "capacity": "bytes", "clock_factor": "number", "patience": "count",
     "batch": "bytes", "batch_age": "seconds", "container": "bytes", "recalled": "bytes", "wave": "seconds",
     "library": "path", "open": ("ask", "wait"), "wait": "seconds", "pin": "seconds", "stream_rate": "bytes",
@@ -25,6 +25,11 @@ KNOWN: Final[dict[str, context.Kind]] = {
     "exchange": "seconds", "file_mark": "seconds", "length": "number", "wraps": "count",
 }  # fmt: skip
 """What a tape resource's context string may say."""
+
+_REFUSED: Final = dict.fromkeys(
+    ("max_rate", "max_open", "attempts"),
+    "the drives of a library set its pace; `drives`, `stream_rate` and the like say how",
+)
 
 _MODEL: Final = (
     "stream_rate", "locate_speed", "locate_overhead", "load", "unload", "exchange", "file_mark", "length", "wraps",
@@ -64,7 +69,7 @@ def library_settings(resource: Resource) -> LibrarySettings:
     Raises:
         ContextError: nonsense.
     """
-    said: dict[str, Any] = context.read(resource.context, KNOWN)
+    said: dict[str, Any] = context.read(resource.context, KNOWN, _REFUSED)
     capacity = said.get("capacity", DriveModel().capacity_bytes)
     model = DriveModel(capacity_bytes=capacity, **{name: said[name] for name in _MODEL if name in said})
     usual = Settings()
@@ -108,8 +113,9 @@ class Libraries:
         self._clocks: dict[tuple[int, str], RealClock] = {}
         self._lock = threading.Lock()
 
-    def state(self, resource: Resource) -> CatalogTapeState:
-        return CatalogTapeState(self._database, resource.id, self._zone, self.clock(resource).at)
+    def state(self, resource: Resource, over: Over | None = None) -> CatalogTapeState:
+        """Its state; `over` is told, inside the transaction, of every request that is over."""
+        return CatalogTapeState(self._database, resource.id, self._zone, self.clock(resource).at, over)
 
     def clock(self, resource: Resource) -> RealClock:
         """The library's time: every process reads the same."""
@@ -176,6 +182,7 @@ class Libraries:
             "cartridge": request.cartridge, "position": request.start, "bytes": request.size, "user": request.user,
             "priority": request.priority, "before": before, "resource": resource.name,
             "expected_in_s": None if over else max(round((request.estimate_at - now) / factor, 1), 0.0),
+            "waited_s": round(((request.finished_at if over else now) - request.requested_at) / factor, 1),
             "took_s": round((request.finished_at - request.requested_at) / factor, 1) if over else None,
             "estimate_was_off_by_s": round((request.finished_at - request.estimate_at) / factor, 1)
             if request.state == "done" else None,

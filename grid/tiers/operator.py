@@ -4,20 +4,23 @@ import logging
 import math
 import threading
 import time
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 from grid.catalog import resources as resource_rows
 from grid.catalog import tape
-from grid.catalog.database import Database
 from grid.errors import CatalogBusy, CatalogUnavailable, GridError
 from grid.model import Resource
-from grid.namespace.storage import Storage
+from grid.namespace.context import NamespaceContext
+from grid.tiers.arrivals import Arrivals
 from grid.tiers.libraries import Libraries, library_settings
 from resources import ResourceError
 from resources.tape.driver import TapeDriver
 from resources.tape.library import Library
 from resources.tape.media import Media
 from resources.tape.state import Cartridge
+
+T = TypeVar("T")
 
 LOOK_EVERY_S: Final = 0.2
 _ELECT_EVERY_S: Final = 2.0
@@ -28,11 +31,15 @@ _log = logging.getLogger("beamgrid.tape")
 class TapeOperator:
     """Steps the libraries of which this process was elected."""
 
-    def __init__(self, database: Database, storage: Storage, libraries: Libraries, lease_id: int) -> None:
-        self._database = database
-        self._storage = storage
+    def __init__(
+        self, context: NamespaceContext, libraries: Libraries, arrivals: Arrivals, lease_id: int
+    ) -> None:
+        self._context = context
+        self._database = context.database
+        self._storage = context.storage
         self._libraries = libraries
         self._lease_id = lease_id
+        self._arrivals = arrivals
         self._at_work: dict[int, tuple[str, Library]] = {}
         self._elected_at = -math.inf
         self._mine: list[Resource] = []
@@ -82,7 +89,7 @@ class TapeOperator:
         known = self._at_work.get(resource.id)
         if known is not None and known[0] == resource.context:
             return known[1]
-        wanted, state = library_settings(resource), self._libraries.state(resource)
+        wanted, state = library_settings(resource), self._libraries.state(resource, self._arrivals)
         driver, media = self._storage.driver(resource), Media(wanted.folder)
         assert isinstance(driver, TapeDriver), "the driver of a tape resource"
         driver.on_evict = lambda file_id: state.evicted([file_id])
@@ -91,12 +98,23 @@ class TapeOperator:
             if label not in there:
                 state.save_cartridge(Cartridge(label, media.capacity(label), media.used(label)))
         library = Library(
-            wanted.model, media, state, driver, self._libraries.clock(resource), wanted.settings
-        )
+            wanted.model, media, state, driver, self._libraries.clock(resource), wanted.settings, self._carried_out,
+        )  # fmt: skip
         library.recover()
         self._at_work[resource.id] = (resource.context, library)
         _log.info("this process moves the robot of %s", resource.name)
         return library
+
+    def _carried_out(self, function: Callable[..., T], *arguments: object) -> T:
+        """Have cartridges read and written beside the storage where the zone's settings name somebody who does that."""
+        computing = self._context.computing
+        if computing is None:
+            return function(*arguments)
+        try:
+            return computing.run(function, *arguments)
+        except GridError as error:
+            _log.warning("cartridges are read by this process: %s", error)
+            return function(*arguments)
 
 
 def _apply(library: Library, faults: dict[str, str]) -> None:

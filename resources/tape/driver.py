@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from resources.disk import DiskDriver, DiskFile, translated
+from resources.disk import DiskDriver
+from resources.disk_file import DiskFile, translated
 from resources.errors import FileMissing, PlaceTaken, ResourceError
 from resources.protocol import RESERVED, Stat, VaultPath
 from resources.tape.media import BadBlock, Entry, Source

@@ -8,12 +8,11 @@ container without an index never was, and files stay on disk until they were wri
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from resources.errors import OutOfSpace, ResourceError
 from resources.tape.drives import Drive, Phase, Settings, Shelf
-from resources.tape.media import BadBlock, Entry, Media, Source
+from resources.tape.media import BadBlock, Entry, Media, Source, rewrite
 from resources.tape.physics import Clock, DriveModel
 from resources.tape.scheduler import Wanted, next_cartridge, ordered, split_wave
 from resources.tape.state import ACTIVE, Cartridge, Landed, Moment, TapeState
@@ -22,6 +21,10 @@ NO_ROOM: Final = "no room on the library's disk: everything on it is pinned"
 
 
 FAIRNESS_S: Final = 3600.0
+
+
+def _here(function: Callable[..., list[Entry]], *arguments: object) -> list[Entry]:
+    return function(*arguments)
 
 
 class Library:
@@ -35,8 +38,10 @@ class Library:
         shelf: Shelf,
         clock: Clock,
         settings: Settings,
+        carry_out: Callable[..., list[Entry]] = _here,
     ) -> None:
         self._model = model
+        self._carry_out = carry_out
         self._media = media
         self._state = state
         self._shelf = shelf
@@ -66,7 +71,7 @@ class Library:
             if known.label in self._media.labels():
                 used = self._media.used(known.label)
                 if used != known.used_bytes:
-                    self._state.save_cartridge(replace(known, used_bytes=used))
+                    self._state.change_cartridge(known.label, {"used_bytes": used})
 
     def step(self) -> float:
         """Carry out what is due and give idle drives work.
@@ -139,7 +144,7 @@ class Library:
                 try:
                     self.repack(label)
                 except ResourceError as error:
-                    self._change(label, condition="protected")
+                    self._state.change_cartridge(label, {"condition": "protected"}, only_if="repacking")
                     self.problems[label] = str(error)
 
             drive.phases.append(Phase(f"repacking {known.label}", over, repack))
@@ -281,7 +286,7 @@ class Library:
             largest = max(reachable, key=lambda c: c.capacity_bytes - c.used_bytes)
             batch = _fitting(batch, largest.capacity_bytes - largest.used_bytes)
             if not batch and largest.used_bytes:
-                self._state.save_cartridge(replace(largest, condition="full"))
+                self._state.change_cartridge(largest.label, {"condition": "full"}, only_if="good")
             roomy = [largest]
         if not roomy or not batch:
             return False
@@ -342,21 +347,15 @@ class Library:
         try:
             entries = self._media.append(cartridge.label, there) if there else []
         except OutOfSpace:
-            self._change(cartridge.label, condition="full")
+            self._state.change_cartridge(cartridge.label, {"condition": "full"}, only_if="good")
             return []
         except ResourceError:
             return []  # a file changed under the drive: the container never was, the files are written again
         finally:
             for _, _, source, _ in there:
                 _close(source)
-        self._change(cartridge.label, used_bytes=self._media.used(cartridge.label))
+        self._state.change_cartridge(cartridge.label, {"used_bytes": self._media.used(cartridge.label)})
         return entries
-
-    def _change(self, label: str, **changes: Any) -> None:
-        """Change what is known of a cartridge, as it is now."""
-        known = next((c for c in self._state.cartridges() if c.label == label), None)
-        if known is not None:
-            self._state.save_cartridge(replace(known, **changes))
 
     def _verified(self, label: str, entries: Sequence[Entry], now: float) -> None:
         """Read what was written: only then the disk's copy goes."""
@@ -400,19 +399,16 @@ class Library:
             )
             if target is None:
                 raise OutOfSpace(f"no other cartridge has {size} bytes left for what is on `{label}`")
-            sources = [(e.file_id, e.name, _OnTape(self._media, e), e.size) for e in group]
-            written = self._media.append(target.label, sources)
+            written = self._carry_out(rewrite, self._media.folder, target.label, tuple(group))
             if [e.digest for e in written] != [e.digest for e in group]:
                 raise BadBlock(f"`{label}` did not read as it was written; nothing was erased")
-            self._change(target.label, used_bytes=self._media.used(target.label))
+            self._state.change_cartridge(target.label, {"used_bytes": self._media.used(target.label)})
             moved += written
             total += size
         self._state.moved(moved)
         self._media.erase(label)
-        known = next(c for c in self._state.cartridges() if c.label == label)
-        self._state.save_cartridge(
-            replace(known, used_bytes=0, deleted_bytes=0, condition="good", bad_blocks=())
-        )
+        self._state.change_cartridge(label, {"used_bytes": 0, "deleted_bytes": 0, "bad_blocks": ()})
+        self._state.change_cartridge(label, {"condition": "good"}, only_if="repacking")
         return total
 
 
@@ -440,19 +436,3 @@ def _close(source: Source) -> None:
     close = getattr(source, "close", None)
     if close is not None:
         close()
-
-
-class _OnTape:
-    """A file on a cartridge as a source: read in order, as a drive reads."""
-
-    def __init__(self, media: Media, entry: Entry) -> None:
-        self._blocks = media.read(entry)
-        self._left = memoryview(b"")
-
-    def read_into(self, buffer: bytearray | memoryview, offset: int) -> int:
-        if not self._left:
-            self._left = next(self._blocks, memoryview(b""))
-        count = min(len(buffer), len(self._left))
-        buffer[:count] = self._left[:count]
-        self._left = self._left[count:]
-        return count

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -63,6 +63,10 @@ class Media:
 
     def __init__(self, folder: str) -> None:
         self._folder = Path(folder)
+
+    @property
+    def folder(self) -> str:
+        return str(self._folder)
 
     def labels(self) -> list[str]:
         """The cartridges that are there."""
@@ -229,3 +233,31 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def rewrite(folder: str, label: str, entries: Sequence[Entry]) -> list[Entry]:
+    """Write files of a library's cartridges to another one, as one container: the reading and writing part of a repack.
+
+    Knows nothing but the folder, so that it can be carried out beside the storage.
+
+    Raises:
+        OutOfSpace, BadBlock, FileMissing: nothing was written that counts.
+    """
+    media = Media(folder)
+    return media.append(label, [(e.file_id, e.name, _OnTape(media, e), e.size) for e in entries])
+
+
+class _OnTape:
+    """A file on a cartridge as a source: read in order, as a drive reads."""
+
+    def __init__(self, media: Media, entry: Entry) -> None:
+        self._blocks = media.read(entry)
+        self._left = memoryview(b"")
+
+    def read_into(self, buffer: bytearray | memoryview, offset: int) -> int:
+        if not self._left:
+            self._left = next(self._blocks, memoryview(b""))
+        count = min(len(buffer), len(self._left))
+        buffer[:count] = self._left[:count]
+        self._left = self._left[count:]
+        return count

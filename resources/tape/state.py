@@ -4,7 +4,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from resources.tape.media import Entry, Media
 from resources.tape.scheduler import Waiting, Wanted
@@ -102,7 +102,16 @@ class TapeState(Protocol):
         """By label."""
 
     def save_cartridge(self, cartridge: Cartridge) -> None:
-        """Add one, or replace what is known of it."""
+        """Add one, or replace all that is known of it."""
+
+    def change_cartridge(self, label: str, changes: Mapping[str, Any], *, only_if: str = "") -> bool:
+        """Change attributes of a cartridge and leave the others as they are; False when there is none.
+
+        Args:
+            label: which.
+            changes: attribute of `Cartridge` to value.
+            only_if: the condition it has to be in; any without.
+        """
 
     def landed(self, limit: int) -> list[Landed]:
         """Files that wait to be written, the oldest first."""
@@ -181,6 +190,14 @@ class MemoryTapeState:
 
     def save_cartridge(self, cartridge: Cartridge) -> None:
         self._cartridges[cartridge.label] = cartridge
+
+    def change_cartridge(self, label: str, changes: Mapping[str, Any], *, only_if: str = "") -> bool:
+        with self._lock:
+            known = self._cartridges.get(label)
+            if known is None or only_if not in ("", known.condition):
+                return False
+            self._cartridges[label] = replace(known, **changes)
+            return True
 
     def land(self, landed: Landed) -> None:
         """A file has come to the library's disk."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from grid.cli.icmd.program import UserError
 from tests.conftest import Served, make_zone, new_database, serve
 
 BIN = Path(sys.executable).parent
@@ -370,3 +371,69 @@ def test_files_are_registered_where_they_lie(shell: Shell, home: str, tmp_path: 
     assert (folder / "a").read_text() == "a"
     assert "is a folder; use -r" in shell.refused("ireg", str(folder), "reg")
     assert "an absolute path was expected" in shell.refused("ireg", "a", "reg")
+
+
+@pytest.mark.parametrize("size", [60_000, 40_000_000])
+def test_room_is_reserved_for_a_user_and_used(tmp_path: Path, size: int) -> None:
+    make_zone(tmp_path / "zone")
+    served = serve(tmp_path / "zone")
+    try:
+        rods = Shell(tmp_path / "rods", served)
+        rods.ok("iadmin", "mkuser", "anna", "rodsuser")
+        rods.ok("iadmin", "moduser", "anna", "password", "anna")
+        rods.ok("iadmin", "mkresc", "fast", "buffer", f"localhost:{tmp_path}/fast", f"capacity={2 * size}B")
+        made = rods.ok(
+            "ispace", "reserve", "fast", f"{1.5 * size:.0f} B", "--for", "anna", "--time", "90 min"
+        )
+        key = made.partition(":")[0]
+        assert f"{1.5 * size:,.0f} bytes for anna#tempZone until " in made
+        anna = Shell(tmp_path / "anna", served, user="anna", password="anna")
+        (anna.folder / "large").write_bytes(b"x" * size)
+        refused = anna.run("iput", "-R", "fast", "large")
+        assert refused.returncode == 3
+        assert b"are wanted; a reservation ends at" in refused.stderr
+        anna.ok("iput", "-K", "-R", "fast", "--reservation", key, "large")
+        (left,) = json.loads(rods.ok("ispace", "show", "fast", "--json"))["reservations"]
+        assert left["bytes"] == size // 2
+        assert f"{size // 2:,} bytes are left for anna#tempZone" in rods.ok("ispace", "show", "fast")
+        assert rods.ok("ispace", "release", key) == f"{key} is released\n"
+        assert "there is no buffer" in rods.refused("ispace", "show", "demoResc")
+        assert (
+            "such as `500 GB` was expected" in rods.run("ispace", "reserve", "fast", "much").stderr.decode()
+        )
+    finally:
+        assert served.stop() == 0
+
+
+@pytest.mark.parametrize("options", [(), ("-K",), ("-N", "3"), ("-N", "3", "-K"), ("-N", "1")])
+def test_large_files_arrive_over_one_connection_or_several(
+    shell: Shell, home: str, options: tuple[str, ...]
+) -> None:
+    data = os.urandom(150_000_001)
+    (shell.folder / "large").write_bytes(data)
+    shell.ok("iput", *options, "large", "large")
+    shell.ok("iget", "-K", "large", "back")
+    assert (shell.folder / "back").read_bytes() == data
+    shell.ok("irm", "-f", "large")
+
+
+def test_an_upload_that_fails_in_one_stream_ends_and_leaves_nothing(
+    served: Served, home: str, tmp_path: Path, monkeypatch
+) -> None:
+    from grid.cli.icmd import upload
+
+    (tmp_path / "large").write_bytes(bytes(20_000_000))
+    request = upload._request
+
+    def broken(raw, file, offset: int, count: int, told) -> None:
+        if offset:
+            raise UserError("this stream breaks")
+        request(raw, file, offset, count, told)
+
+    monkeypatch.setattr(upload, "_request", broken)
+    with served.session() as session:
+        with pytest.raises(UserError, match="this stream breaks"):
+            upload.send_file(
+                session, tmp_path / "large", f"{home}/half", {}, streams=4, told=lambda count: None
+            )
+        soon(lambda: not session.data_objects.exists(f"{home}/half"))

@@ -17,8 +17,16 @@ from tqdm import tqdm
 
 from grid.cli.icmd import program
 from grid.cli.icmd.program import UserError
+from grid.cli.icmd.upload import LARGE_BYTES, send_file
 
+STREAMS = 4
 _CHUNK = 4 << 20
+
+
+def _count(text: str) -> int:
+    if text.isdigit() and 1 <= int(text) <= 64:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"found `{text}`; a number from 1 to 64 was expected")
 
 
 def iput_parser() -> argparse.ArgumentParser:
@@ -36,6 +44,11 @@ def iput_parser() -> argparse.ArgumentParser:
     parser.add_argument("-k", action="store_true", dest="checksum", help="let the server compute a checksum")
     parser.add_argument("-K", action="store_true", dest="verify", help="compute one here too and compare")
     parser.add_argument("-R", dest="resource", help="the resource to store on")
+    parser.add_argument(
+        "-N", type=_count, default=0, dest="streams", metavar="NUM",
+        help=f"connections for a large file (1 with a checksum, which is computed while bytes pass in order; else {STREAMS})",
+    )  # fmt: skip
+    parser.add_argument("--reservation", help="use room that was reserved with `ispace reserve`")
     parser.add_argument("--json", action="store_true", help="say what was stored, as JSON")
     return parser
 
@@ -87,6 +100,8 @@ def _options(arguments: argparse.Namespace) -> dict[str, Any]:
         options[kw.FORCE_FLAG_KW] = ""
     if arguments.resource:
         options[kw.DEST_RESC_NAME_KW] = arguments.resource
+    if getattr(arguments, "reservation", None):
+        options["reservation"] = arguments.reservation
     if getattr(arguments, "checksum", False) or arguments.verify:
         options[kw.REG_CHKSUM_KW] = ""
     return options
@@ -102,9 +117,13 @@ def _put_file(session: iRODSSession, local: Path, path: str, arguments: argparse
     _refuse_overwrite(session, path, arguments)
     with _bar(local.name, size) as bar, ThreadPoolExecutor(1) as hashing:  # hashed beside sending
         digest = hashing.submit(_digest_of, local) if arguments.verify else None
-        session.data_objects.put(
-            str(local), path, updatables=[bar] if not bar.disable else [], **_options(arguments)
-        )
+        if size >= LARGE_BYTES:
+            streams = arguments.streams or (1 if arguments.checksum or arguments.verify else STREAMS)
+            send_file(session, local, path, _options(arguments), streams=streams, told=bar.update)
+        else:
+            session.data_objects.put(
+                str(local), path, updatables=[bar] if not bar.disable else [], **_options(arguments)
+            )
     if digest is not None:
         _compare(session, path, digest.result())
     return {"path": path, "size_bytes": size}

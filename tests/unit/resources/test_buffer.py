@@ -1,5 +1,6 @@
 """A bounded vault: the bound holds whatever is done, reservations are kept, nothing is counted twice."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from resources import OutOfSpace, VaultPath
-from resources.buffer import BufferDriver, MemoryAccount, Pool
+from resources.buffer import BufferDriver, BufferFile, MemoryAccount, Pool
 from resources.disk import DiskDriver
+from resources.disk_file import DiskFile
 from resources.testing import DriverSuite, read_all
 
 CAPACITY = 6400
@@ -160,3 +162,49 @@ class Buffer(RuleBasedStateMachine):
 
 TestAnyOrder = Buffer.TestCase
 TestAnyOrder.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+def test_streams_that_grow_one_file_pay_for_it_once(tmp_path: Path) -> None:
+    DiskDriver.create(str(tmp_path / "vault"), 7)
+    account = MemoryAccount(1_000_000)
+    driver = BufferDriver(str(tmp_path / "vault"), 7, account, 1_000_000)
+    driver._pool = Pool(account, 1)
+    first, second = driver.stage("a"), driver.open_staged("a")
+    barrier = threading.Barrier(2)
+
+    def write(file: BufferFile, begin: int) -> None:
+        barrier.wait()
+        for offset in range(begin, 400_000, 20_000):
+            file.write(b"x" * 10_000, offset)
+
+    threads = [
+        threading.Thread(target=write, args=(file, begin)) for file, begin in ((first, 0), (second, 10_000))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert account.taken == 400_000
+    first.truncate(100_000)
+    first.close()
+    second.close()
+    second.close()
+    assert account.taken - driver.unspent_bytes == 100_000
+    driver.unlink_staged("a")
+    assert account.taken - driver.unspent_bytes == 0
+
+
+def test_what_was_paid_for_and_not_written_comes_back(tmp_path: Path, monkeypatch) -> None:
+    DiskDriver.create(str(tmp_path / "vault"), 7)
+    account = MemoryAccount(1_000_000)
+    driver = BufferDriver(str(tmp_path / "vault"), 7, account, 1_000_000)
+    file = driver.stage("a")
+
+    def full(self: DiskFile, data: object, offset: int) -> int:
+        raise OutOfSpace("the disk under the buffer is full")
+
+    monkeypatch.setattr(DiskFile, "write", full)
+    with pytest.raises(OutOfSpace):
+        file.write(b"x" * 5000, 0)
+    file.close()
+    assert account.taken - driver.unspent_bytes == 0

@@ -6,8 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from resources import Denied, Driver, FileMissing, Offline, OutOfSpace, TransientResourceError, VaultPath
+from resources import (
+    Denied,
+    Driver,
+    FileMissing,
+    Offline,
+    OutOfSpace,
+    PermanentResourceError,
+    TransientResourceError,
+    VaultPath,
+)
+from resources.buffer import BufferDriver, MemoryAccount
 from resources.disk import DiskDriver
+from resources.limits import OwnUse
 from resources.memory import MemoryDriver
 from resources.testing import DriverSuite, read_all
 from resources.wrappers import Faulty, Limited, Retrying, spoiled
@@ -81,7 +92,7 @@ def test_a_rate_is_kept_by_all_together() -> None:
         slept.append(seconds)
         now[0] += seconds
 
-    driver = Limited(MemoryDriver(), rate=1000, clock=lambda: now[0], sleep=sleep)
+    driver = Limited(MemoryDriver(), rate=1000, use=OwnUse(lambda: now[0]), sleep=sleep)
     store(driver, "a", b"x" * 500)
     store(driver, "b", b"x" * 1500)
     assert now[0] == pytest.approx(2.0)
@@ -118,3 +129,27 @@ def test_bytes_do_not_go_past_a_wrapper(make: Callable[[Driver], Driver], tmp_pa
     driver = make(DiskDriver.create(str(tmp_path / "vault"), 7))
     assert not driver.capabilities.has_descriptors
     assert driver.open(store(driver)).descriptor() is None
+
+
+def test_who_waits_for_a_place_gives_up_one_day() -> None:
+    waited = list[float]()
+    driver = Limited(MemoryDriver(), files=1, sleep=waited.append)
+    held = driver.stage("a")
+    with pytest.raises(TransientResourceError, match="1 files are open, as many as may be"):
+        driver.stage("b")
+    assert sum(waited) == pytest.approx(60.0, abs=0.1)
+    held.close()
+    driver.stage("b").close()
+
+
+def test_room_can_be_reserved_through_wrappers_and_only_on_buffers(tmp_path: Path) -> None:
+    account = MemoryAccount(1000)
+    DiskDriver.create(str(tmp_path / "vault"), 7)
+    driver = Limited(BufferDriver(str(tmp_path / "vault"), 7, account, 1000), files=4)
+    account.reserve("key", 600)
+    file = driver.with_reservation("key").stage("a", 600)
+    file.write(b"x" * 500, 0)
+    file.close()
+    assert (account.reserved["key"], account.taken) == (100, 500)
+    with pytest.raises(PermanentResourceError, match="which is no buffer"):
+        Retrying(MemoryDriver()).with_reservation("key")

@@ -60,9 +60,11 @@ def test_large_writes_and_reads_of_ranges(driver: XrootdDriver) -> None:
 
 def test_the_server_computes_checksums(driver: XrootdDriver) -> None:
     place = put(driver, "/a", b"some bytes")
-    assert driver.checksum(place) == f"adler32 {zlib.adler32(b'some bytes'):08x}"
+    assert driver.checksum("", place.text) == f"adler32 {zlib.adler32(b'some bytes'):08x}"
     with pytest.raises(FileMissing):
-        driver.checksum(VaultPath.of("/nothing"))
+        driver.checksum("", "/nothing")
+    with pytest.raises(FileMissing):
+        driver.checksum("nothing")
 
 
 def test_the_vault_of_another_resource_is_refused(

@@ -19,6 +19,7 @@ from grid.namespace import (
     TrimRequest,
     WriteRequest,
 )
+from grid.tiers.arrivals import Arrivals
 from grid.tiers.libraries import Libraries
 from grid.tiers.operator import TapeOperator
 from rules.events import EVENTS
@@ -67,8 +68,10 @@ def on_tape(zone: Zone, rods) -> str:
     zone.namespace.administration.add_resource(rods, "tape", "tape", f"localhost:{zone.folder}/tape", context)
     zone.namespace.objects.put(rods, f"{HOME}/t", b"x", WriteRequest(resource_name="tape"))
     zone.namespace.finisher.finish()
-    storage, lease = zone.namespace.context.storage, zone.namespace.context.lease_id
-    operator = TapeOperator(zone.database, storage, Libraries(zone.database, "tempZone"), lease)
+    lease = zone.namespace.context.lease_id
+    operator = TapeOperator(
+        zone.namespace.context, Libraries(zone.database, "tempZone"), Arrivals(zone.namespace), lease
+    )
     deadline = time.monotonic() + 10
     with zone.database.read() as tx:
         found = zone.namespace.objects.find(tx, f"{HOME}/t")

@@ -1,11 +1,13 @@
 """Buffers in a zone: a bound shared by processes, reservations, eviction of what has its copies elsewhere."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from grid.app import Drivers, Zone
+from grid.catalog import leases
 from grid.catalog.space import CatalogAccount
 from grid.errors import InvalidArgument, NotFound, NotPrivileged, StorageFull
 from grid.model import Resource
@@ -54,7 +56,8 @@ def buffer(zone: Zone, tmp_path: Path) -> Buffer:
 def test_the_bound_holds_and_says_what_is_free(buffer: Buffer) -> None:
     buffer.put("a", 40_000)
     with pytest.raises(
-        StorageFull, match=r"\d[\d,]* of 64,000 bytes are free; more when files are evicted or removed"
+        StorageFull,
+        match=r"\d[\d,]* of 64,000 bytes are free; 30,000 are wanted; more when files are evicted",
     ):
         buffer.put("b", 30_000)
     assert buffer.names() == {"a"}
@@ -112,7 +115,7 @@ def test_what_a_promise_holds_stays(buffer: Buffer) -> None:
 def test_room_is_reserved_and_refused_with_what_is_free(buffer: Buffer) -> None:
     call = buffer.zone.host.call
     kept = call(buffer.rods, "space_reserve", {"resource": "fast", "bytes": 50_000, "seconds": 60})
-    with pytest.raises(StorageFull, match=r"are free; a reservation ends at \d{4}-"):
+    with pytest.raises(StorageFull, match=r"are free; 20,000 are wanted; a reservation ends at \d{4}-"):
         buffer.put("a", 20_000)
     with pytest.raises(
         StorageFull, match=r"14,000 of 64,000 bytes are free; 15,000 are to be reserved; a reservation ends"
@@ -133,6 +136,86 @@ def test_room_is_reserved_and_refused_with_what_is_free(buffer: Buffer) -> None:
     buffer.space.users.add(buffer.rods, "anna", "rodsuser")
     with pytest.raises(NotPrivileged):
         call(buffer.space.users.caller("anna", "tempZone"), "space_reserve", {"resource": "fast", "bytes": 1})
+
+
+def reserve(buffer: Buffer, size: int, user: str) -> str:
+    asked = {"resource": "fast", "bytes": size, "seconds": 60, "user": user}
+    return str(buffer.zone.host.call(buffer.rods, "space_reserve", asked)["key"])
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_put_uses_room_that_was_reserved_for_its_user(buffer: Buffer, whole: bool) -> None:
+    objects = buffer.space.objects
+    buffer.space.users.add(buffer.rods, "anna", "rodsuser")
+    anna = buffer.space.users.caller("anna", "tempZone")
+    key = reserve(buffer, 50_000, "anna")
+    request = WriteRequest(size_bytes=45_000, resource_name="fast", reservation=key)
+    with pytest.raises(StorageFull):
+        objects.put(anna, "/tempZone/home/anna/a", b"x" * 45_000, replace(request, reservation=""))
+    if whole:
+        objects.put(anna, "/tempZone/home/anna/a", b"x" * 45_000, request)
+    else:
+        opened = objects.open_for_writing(anna, "/tempZone/home/anna/a", request)
+        opened.write(b"x" * 45_000)
+        opened.commit()
+    shown = buffer.zone.host.call(buffer.rods, "space_show", {"resource": "fast"})
+    assert [(one["owner"], one["bytes"]) for one in shown["reservations"]] == [("anna#tempZone", 5_000)]
+
+
+def test_nobody_uses_the_reservation_of_another(buffer: Buffer) -> None:
+    for name in ("anna", "berit"):
+        buffer.space.users.add(buffer.rods, name, "rodsuser")
+    request = WriteRequest(size_bytes=10, resource_name="fast", reservation=reserve(buffer, 50_000, "anna"))
+    berit = buffer.space.users.caller("berit", "tempZone")
+    for wrong in (request, replace(request, reservation="none")):
+        with pytest.raises(NotFound, match=r"you have no reservation `.*` on `fast`, or it has ended"):
+            buffer.space.objects.put(berit, "/tempZone/home/berit/a", b"x" * 10, wrong)
+    with pytest.raises(NotFound, match="on `demoResc`"):
+        buffer.space.objects.put(
+            buffer.rods, f"{HOME}/a", b"x", replace(request, resource_name="demoResc", size_bytes=1)
+        )
+
+
+def test_what_does_not_fit_is_refused_before_its_bytes_arrive(buffer: Buffer) -> None:
+    opened = buffer.space.objects.open_for_writing(
+        buffer.rods, f"{HOME}/a", WriteRequest(size_bytes=70_000, resource_name="fast")
+    )
+    with pytest.raises(StorageFull, match="70,000 are wanted"):
+        opened.write(b"x")
+    opened.abandon()
+    assert list((buffer.folder / "fast/.beamgrid/staging").iterdir()) == []
+
+
+def test_a_starting_zone_counts_what_its_buffers_hold(buffer: Buffer, tmp_path: Path) -> None:
+    buffer.put("a", 10_000)
+    away = buffer.space.administration.add_resource(
+        buffer.rods, "away", "buffer", f"localhost:{tmp_path}/away", "capacity=64 kB"
+    )
+    with buffer.zone.database.write() as tx:
+        tx.run("UPDATE space SET used_bytes = used_bytes + 30000")
+        tx.run("DELETE FROM leases")
+        alive = leases.take(tx, "server")
+    (tmp_path / "away").rename(tmp_path / "elsewhere")
+    buffer.keeper.recount_all()
+    assert buffer.free() < 64_000 - 30_000, "somebody may be writing"
+    with buffer.zone.database.write() as tx:
+        leases.give_back(tx, alive)
+    buffer.keeper.recount_all()
+    assert buffer.free() >= 64_000 - 10_000 - 2_000
+    with buffer.zone.database.read() as tx:
+        assert tx.value("SELECT used_bytes FROM space WHERE resource_id = :id", {"id": away.id}) == 30_000
+
+
+def test_a_buffer_whose_settings_change_keeps_its_account(buffer: Buffer) -> None:
+    buffer.put("a", 100)
+    left = buffer.space.context.storage.driver(buffer.made).unspent_bytes  # type: ignore[attr-defined]
+    assert left > 0
+    buffer.space.administration.modify_resource(
+        buffer.rods, "fast", "context", "capacity=64 kB;evict_above=0.8"
+    )
+    with buffer.zone.database.read() as tx:
+        changed = buffer.space.context.storage.tree(tx).named("fast")
+    assert buffer.space.context.storage.driver(changed).unspent_bytes == left  # type: ignore[attr-defined]
 
 
 def test_an_account_that_is_off_is_counted_anew(buffer: Buffer) -> None:

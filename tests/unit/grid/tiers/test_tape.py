@@ -8,10 +8,12 @@ import pytest
 
 from grid.app import Zone
 from grid.errors import AccessDenied, InvalidArgument, NotFound, NotOnline
-from grid.model import ReplicaStatus
-from grid.namespace import ChecksumRequest, TrimRequest, WriteRequest
+from grid.model import Avu, ReplicaStatus
+from grid.namespace import ChecksumRequest, MetadataOperation, Subject, TrimRequest, WriteRequest
 from grid.policy import bundles
+from grid.policy.jobs import JobWorker
 from grid.policy.keeping import Keeper
+from grid.tiers.arrivals import Arrivals
 from grid.tiers.libraries import Libraries
 from grid.tiers.operator import TapeOperator
 
@@ -32,7 +34,7 @@ class Tape:
         )
         self.libraries = Libraries(zone.database, "tempZone")
         self.operator = TapeOperator(
-            zone.database, self.space.context.storage, self.libraries, self.space.context.lease_id
+            self.space.context, self.libraries, Arrivals(self.space), self.space.context.lease_id
         )
 
     def work(self, seconds: float = 0.5) -> None:
@@ -275,7 +277,7 @@ def test_nonsense_in_a_context_string_is_refused(
 
 def test_another_process_takes_over_when_the_operator_is_gone(tape: Tape) -> None:
     path = tape.put("scan", b"x" * 1000)
-    other = TapeOperator(tape.zone.database, tape.space.context.storage, tape.libraries, 999_999)
+    other = TapeOperator(tape.space.context, tape.libraries, Arrivals(tape.space), 999_999)
     tape.operator.step()
     other.step()
     assert other._mine == []
@@ -287,3 +289,59 @@ def test_another_process_takes_over_when_the_operator_is_gone(tape: Tape) -> Non
     while tape.residency(path)[0][0] != "tape" and time.monotonic() < deadline:
         other.step()
     assert json.dumps(tape.residency(path)[0][0]) == '"tape"'
+
+
+def test_rules_are_told_what_arrived_and_for_whom(tape: Tape) -> None:
+    policy = (
+        'policy my.arrivals version 1\nlocation home = "/tempZone/home/rods/**"\n'
+        'rule "arrived" id arrived after replica stage at home {\n'
+        '  set metadata "arrived for" of object to actor.name\n}\n'
+    )
+    (tape.zone.folder / "p.policy").write_text(policy)
+    tape.zone.policy.load_file(tape.zone.folder, "p.policy")
+    tape.zone.policy.refresh()
+    paths = [tape.put(name, b"frames") for name in ("kept", "cancelled")]
+    tape.work()
+    asked = [tape.space.recalls.ask(tape.rods, path)["request"] for path in paths]
+    tape.space.recalls.cancel(tape.rods, asked[1])
+    tape.work()
+    told = [
+        {a.attribute: a.value for a in tape.space.metadata.of(tape.rods, Subject("object", path))}
+        for path in paths
+    ]
+    assert told == [{"arrived for": "rods"}, {}]
+
+
+@pytest.mark.parametrize(
+    ("deadline", "state", "cancelled"), [("1 hour", "waiting", 0), ("1 second", "dead", 1)]
+)
+def test_a_recall_waits_until_its_deadline(tape: Tape, deadline: str, state: str, cancelled: int) -> None:
+    policy = f"""
+        policy my.recalls version 1
+        location home = "{HOME}/**"
+        rule "back" id back after metadata change at home {{
+          schedule "recall" key object.id retry 9 times backoff 1 second to 1 second deadline 1 day {{
+            do recall(object, to: "demoResc", deadline: {deadline})
+          }}
+        }}
+        """
+    (tape.zone.folder / "p.policy").write_text(policy)
+    tape.zone.policy.load_file(tape.zone.folder, "p.policy")
+    tape.zone.policy.refresh()
+    path = tape.put("scan", b"frames")
+    tape.work()
+    change = MetadataOperation("add", Avu("wanted", "yes", ""))
+    tape.space.metadata.apply(tape.rods, Subject("object", path), [change])
+    worker = JobWorker(tape.zone.database, tape.zone.policy, tape.zone.host, tape.space)
+    assert worker.run_one()
+    time.sleep(1.2)
+    with tape.zone.database.write() as tx:
+        tx.run("UPDATE jobs SET not_before = 0 WHERE state = 'waiting'")
+    assert worker.run_one()
+    with tape.zone.database.read() as tx:
+        found = tx.one("SELECT state, last_failure FROM jobs WHERE name = 'recall'")
+        over = tx.value("SELECT count(*) FROM tape_requests WHERE state = 'cancelled'")
+    assert found is not None
+    assert (found[0], over) == (state, cancelled), found[1]
+    if cancelled:
+        assert "was to be there within" in found[1]

@@ -148,3 +148,14 @@ def test_mounts_are_counted(state: TapeState, tmp_path: Path) -> None:
     state.progress([asked.id], "mounting", now=1.0)
     assert state.request(asked.id).mounts_at_start == 3  # type: ignore[union-attr]
     state.show(Moment(1.0, 3, ({"drive": "d1"},), "ready"))
+
+
+def test_a_cartridge_changes_in_what_is_said_and_only_if_it_is_as_expected(state: TapeState) -> None:
+    state.change_cartridge("A1", {"condition": "lost", "bad_blocks": (7, 9)})
+    state.change_cartridge("A1", {"used_bytes": 5_000})
+    assert not state.change_cartridge("A1", {"condition": "full"}, only_if="good")
+    assert not state.change_cartridge("none", {"condition": "full"})
+    assert state.change_cartridge("A2", {"condition": "full"}, only_if="good")
+    found = {c.label: (c.condition, c.used_bytes, c.bad_blocks) for c in state.cartridges()}
+    assert found["A1"] == ("lost", 5_000, (7, 9))
+    assert found["A2"][0] == "full"

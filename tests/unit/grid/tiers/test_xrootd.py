@@ -6,9 +6,13 @@ from pathlib import Path
 import pytest
 
 from grid.app import Zone
-from grid.errors import InvalidArgument, ResourceUnavailable
-from grid.model import ReplicaStatus
+from grid.errors import ChecksumMismatch, InvalidArgument, ResourceUnavailable
+from grid.model import DataObject, ReplicaStatus
 from grid.namespace import TrimRequest, WriteRequest
+from grid.namespace.ports import Event
+from grid.namespace.replicas import Replicas
+from resources import PermanentResourceError
+from resources.xrootd import XrootdDriver
 from tests.xrootd_server import XrootdServer, own_server
 
 HOME = "/tempZone/home/rods"
@@ -88,3 +92,56 @@ def test_nonsense_and_a_server_that_is_not_there(zone: Zone, rods, tmp_path: Pat
         add_resource(rods, "x", "xrootd", "localhost:/x", "port=9")
     with zone.database.read() as tx:
         assert tx.one("SELECT 1 FROM resources WHERE name = 'x'") is None
+
+
+def test_servers_send_each_other_copies_and_what_arrives_is_verified(
+    zone: Zone, rods, server: XrootdServer, tmp_path_factory: pytest.TempPathFactory, monkeypatch
+) -> None:
+    add(zone, rods, server)
+    data, space = b"frame" * 700_000, zone.namespace
+    request = WriteRequest(size_bytes=len(data), resource_name="grid1", register_checksum=True)
+    for name in "ab":
+        space.objects.put(rods, f"{HOME}/{name}", data, request)
+    space.finisher.finish()
+    passed = list[str]()
+    streamed = Replicas._streamed
+
+    def watched(self: Replicas, event: Event, found: DataObject, *rest):
+        passed.append(found.path)
+        return streamed(self, event, found, *rest)
+
+    monkeypatch.setattr(Replicas, "_streamed", watched)
+    with own_server(tmp_path_factory.mktemp("second")) as second:
+        add(zone, rods, second, "grid2")
+        assert space.replicas.replicate(rods, f"{HOME}/a", "grid2") == len(data)
+        space.finisher.finish()
+        assert ((second.data / "grid2/home/rods/a").read_bytes(), passed) == (data, [])
+        (server.data / "grid1/home/rods/b").write_bytes(b"other" * 700_000)
+        with pytest.raises(ChecksumMismatch, match=r"replica 0 of .* does not have its recorded checksum"):
+            space.replicas.replicate(rods, f"{HOME}/b", "grid2")
+        assert passed == [f"{HOME}/b"], "who is to blame is found by reading"
+        assert list((second.data / "grid2/.beamgrid/staging").iterdir()) == []
+        space.administration.modify_resource(rods, "grid2", "context", f"port={second.port};max_rate=1 GB")
+        space.objects.put(rods, f"{HOME}/c", data, request)
+        space.finisher.finish()
+        assert space.replicas.replicate(rods, f"{HOME}/c", "grid2") == len(data)
+        assert passed[1:] == [f"{HOME}/c"], "a limited resource's bytes pass where they are counted"
+
+
+def test_servers_that_do_not_send_are_asked_again_later(
+    zone: Zone, rods, server: XrootdServer, tmp_path: Path, monkeypatch
+) -> None:
+    add(zone, rods, server)
+    add(zone, rods, server, "grid2")
+    asked = list[str]()
+
+    def refuse(self: XrootdDriver, source: str, name: str):
+        asked.append(source)
+        raise PermanentResourceError("third-party copies are not allowed")
+
+    monkeypatch.setattr(XrootdDriver, "stage_from", refuse)
+    request = WriteRequest(size_bytes=5, resource_name="grid1", register_checksum=True)
+    for name in "ab":
+        zone.namespace.objects.put(rods, f"{HOME}/{name}", b"bytes", request)
+        assert zone.namespace.replicas.replicate(rods, f"{HOME}/{name}", "grid2") == 5
+    assert len(asked) == 1

@@ -1,0 +1,93 @@
+"""Writes that go on while the next bytes arrive: the same bytes and checksum, and errors that are said before the end."""
+
+import os
+
+import pytest
+
+from grid.app import Zone
+from grid.errors import NotFound, StorageFull
+from grid.namespace import WriteRequest
+from grid.namespace.digests import of_bytes
+from grid.namespace.transfers import BEHIND_BYTES, DEPTH
+from resources import OutOfSpace
+from resources.aligned import aligned_buffer
+from resources.disk_file import DiskFile
+
+PATH = "/tempZone/home/rods/a"
+
+
+def opened(zone: Zone, rods):
+    request = WriteRequest(register_checksum=True)
+    return zone.namespace.objects.open_for_writing(rods, PATH, request)
+
+
+def pieces(count: int):
+    """Buffers that take turns, as a server fills them."""
+    buffers = [aligned_buffer(BEHIND_BYTES) for _ in range(DEPTH + 1)]
+    for number in range(count):
+        buffer = buffers[number % len(buffers)]
+        buffer[:] = os.urandom(BEHIND_BYTES)
+        yield buffer
+
+
+def test_bytes_and_checksum_are_those_that_were_given(zone: Zone, rods) -> None:
+    writing, expected = opened(zone, rods), b""
+    for piece in pieces(20):
+        expected += piece
+        writing.write(piece, keeps=True)
+    writing.write(b"tail")
+    writing.commit()
+    zone.namespace.finisher.finish()
+    reading = zone.namespace.objects.open_for_reading(rods, PATH)
+    buffer = memoryview(bytearray(reading.size()))
+    assert reading.read_into(buffer) == len(expected) + 4
+    assert buffer == expected + b"tail"
+    assert reading.replica.checksum == of_bytes(expected + b"tail")
+
+
+def test_what_is_under_way_can_be_read_and_measured(zone: Zone, rods) -> None:
+    writing = opened(zone, rods)
+    (piece,) = pieces(1)
+    writing.write(piece, keeps=True)
+    assert writing.size() == BEHIND_BYTES
+    writing.position = 0
+    buffer = memoryview(bytearray(BEHIND_BYTES))
+    writing.read_into(buffer)
+    assert buffer == piece
+    writing.abandon()
+
+
+@pytest.mark.parametrize("then", ["write", "finish_writes", "commit"])
+def test_a_full_disk_is_said_by_the_next_call(zone: Zone, rods, monkeypatch, then: str) -> None:
+    def full(self: DiskFile, data: object, offset: int) -> int:
+        raise OutOfSpace("no room is left")
+
+    writing = opened(zone, rods)
+    writing.staged()
+    monkeypatch.setattr(DiskFile, "write", full)
+    with pytest.raises(StorageFull):
+        for piece in pieces(DEPTH):
+            writing.write(piece, keeps=True)
+        if then == "write":
+            writing.write(b"x")
+        getattr(writing, then)()
+    writing.abandon()
+    with pytest.raises(NotFound):
+        zone.namespace.objects.open_for_reading(rods, PATH)
+
+
+def test_giving_up_waits_for_what_is_under_way(zone: Zone, rods, monkeypatch) -> None:
+    closed, write = list[str](), DiskFile.write
+
+    def slow(self: DiskFile, data, offset: int) -> int:
+        count = write(self, data, offset)
+        closed.append("written")
+        return count
+
+    writing = opened(zone, rods)
+    monkeypatch.setattr(DiskFile, "write", slow)
+    monkeypatch.setattr(DiskFile, "close", lambda self: closed.append("closed"))
+    for piece in pieces(DEPTH):
+        writing.write(piece, keeps=True)
+    writing.abandon()
+    assert closed == ["written"] * DEPTH + ["closed"]
