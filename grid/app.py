@@ -235,6 +235,7 @@ def open_zone(folder: Path, settings: Settings | None = None, *, role: str = "")
     drivers = Drivers(database)
     storage = Storage(settings.zone, settings.default_resource, drivers)
     context = NamespaceContext(settings.zone, database, storage, policy, ZoneKey(folder / KEY_FILE))
+    context.block_trees = settings.block_trees == "on"
     if role:
         with database.write() as tx:
             context.lease_id = drivers.lease_id = leases.take(tx, role)

@@ -64,6 +64,10 @@ class Settings:
     """A table of groups and their locations, such as `stewards = { nanomax_stewards = ["/demo/data/*/nanomax/**"] }`: their
     members see decisions and jobs there, and explain for others. Not in the environment. Restart."""
 
+    block_trees: str = _setting("off")
+    """`on` has a tree of SHA-256 digests made over the blocks (1 MiB) of everything that is stored, while its bytes pass; with it a damaged
+    copy is told from a good one where no checksum is recorded, and the damaged block is named. Restart."""
+
     workers: int = _setting(0)
     """Server processes; 0 takes one for each core, two at the least. Restart."""
 
@@ -216,6 +220,8 @@ def _check_together(settings: Settings, path: Path) -> None:
         near = difflib.get_close_matches(settings.timezone, zoneinfo.available_timezones(), n=1)
         hint = f"; did you mean `{near[0]}`?" if near else ""
         raise SettingError(f"`timezone` is `{settings.timezone}`, which is no IANA time zone{hint}")
+    if settings.block_trees not in ("on", "off"):
+        raise SettingError(f"`block_trees` is `{settings.block_trees}`; `on` or `off` was expected")
     if settings.log_format not in ("text", "json"):
         raise SettingError(f"`log_format` is `{settings.log_format}`; `text` or `json` was expected")
     if settings.log_level not in ("debug", "info", "warning", "error"):

@@ -1,6 +1,6 @@
 """The tables of storage tiers: tape libraries, what is on cartridges, recalls; passes that read a resource."""
 
-from sqlalchemy import BigInteger, Column, Double, Index, Integer, PrimaryKeyConstraint, Table
+from sqlalchemy import BigInteger, Column, Double, Index, Integer, LargeBinary, PrimaryKeyConstraint, Table
 
 from grid.catalog.tables import id_column, metadata, text_column
 
@@ -171,4 +171,23 @@ resource_files = Table(
     id_column("lease_id"),
     Column("files", Integer, nullable=False),
     PrimaryKeyConstraint("resource_id", "lease_id"),
+)
+
+block_trees = Table(
+    "block_trees",  # digests over the blocks of contents; those of an earlier version count for nothing
+    metadata,
+    id_column("data_id", primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("level", Integer, nullable=False),  # each digest stands for 2**level blocks
+    Column("digests", LargeBinary, nullable=False),
+)
+
+write_leaves = Table(
+    "write_leaves",  # what each further stream of an open write saw; NULL while it goes on
+    metadata,
+    text_column("token", None),
+    text_column("stream", None),
+    Column("records", LargeBinary),
+    PrimaryKeyConstraint("token", "stream"),
 )

@@ -31,6 +31,7 @@ class NamespaceContext:
     acls: AclStore = field(default_factory=AclStore)
     lease_id: int = 0
     computing: Computing | None = None
+    block_trees: bool = False
 
     def open_replica(
         self, caller: Caller, tree: Tree, replica: Replica, path: str, *, admin: bool = False

@@ -5,7 +5,7 @@ from typing import Final
 
 from grid import paths
 from grid.catalog import collections as collection_rows
-from grid.catalog import leases
+from grid.catalog import leases, trees
 from grid.catalog import objects as object_rows
 from grid.catalog.database import Transaction
 from grid.codes import Status
@@ -28,6 +28,7 @@ from grid.namespace.finisher import Finisher, undo_open
 from grid.namespace.ports import Event
 from grid.namespace.storage import Tree, storage_errors
 from grid.namespace.transfers import OpenForReading, OpenForWriting, new_entry, new_name
+from provenance.blocks import BlocksSeen, tree_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,10 +241,14 @@ class DataObjects:
                 )
             tree = self._context.storage.tree(tx)
         replica = next(r for r in found.replicas if r.number == entry.replica_number)
+        stream = new_name() if self._context.block_trees else ""
+        if stream:
+            with self._context.database.write(durable=False) as tx:
+                trees.begin_stream(tx, entry.token, stream)
         return OpenForWriting(
             self._context, self._finisher, caller, path, found, replica, tree.by_id[replica.resource_id],
             tree.hierarchy(replica.resource_id), entry, owner=False, truncate=entry.is_new,
-            expected_bytes=request.size_bytes,
+            expected_bytes=request.size_bytes, blocks=self._blocks(), stream=stream,
         )  # fmt: skip
 
     def _open_new(self, caller: Caller, path: str, request: WriteRequest) -> OpenForWriting:
@@ -264,8 +269,11 @@ class DataObjects:
         return OpenForWriting(
             self._context, self._finisher, caller, path, new, new.replicas[0], leaf,
             decided.tree.hierarchy(leaf.id), entry.of(new.id), owner=True, truncate=True, tap=self._tap(path, request), append=request.append,
-            checksum_wanted=request.register_checksum, expected_checksum=request.checksum, expected_bytes=request.size_bytes,
+            checksum_wanted=request.register_checksum, expected_checksum=request.checksum, expected_bytes=request.size_bytes, blocks=self._blocks(),
         )  # fmt: skip
+
+    def _blocks(self) -> BlocksSeen | None:
+        return BlocksSeen() if self._context.block_trees else None
 
     def _tap(self, path: str, request: WriteRequest) -> DigestTap | None:
         if request.checksum:
@@ -311,7 +319,7 @@ class DataObjects:
             self._context, self._finisher, caller, path, found, replica, leaf, tree.hierarchy(leaf.id), entry,
             owner=True, truncate=request.truncate, tap=self._tap(path, request) if request.truncate else None,
             append=request.append, checksum_wanted=request.register_checksum or bool(replica.checksum),
-            expected_checksum=request.checksum, expected_bytes=request.size_bytes,
+            expected_checksum=request.checksum, expected_bytes=request.size_bytes, blocks=self._blocks(),
         )  # fmt: skip
 
     def _claim(self, tx: Transaction, found: DataObject) -> DataObject:
@@ -362,7 +370,7 @@ class DataObjects:
         return OpenForWriting(
             self._context, self._finisher, caller, path, found, replica, leaf, tree.hierarchy(leaf.id), entry,
             owner=True, truncate=request.truncate, append=request.append, source=current.best_replica(),
-            checksum_wanted=request.register_checksum, expected_checksum=request.checksum, expected_bytes=request.size_bytes,
+            checksum_wanted=request.register_checksum, expected_checksum=request.checksum, expected_bytes=request.size_bytes, blocks=self._blocks(),
         )  # fmt: skip
 
     def _replica_to_write(self, tree: Tree, found: DataObject, request: WriteRequest) -> Replica | None:
@@ -436,7 +444,7 @@ class DataObjects:
                 raise
             file.close()
         try:
-            made = self._register_put(decided, request, name, len(data), checksum)
+            made = self._register_put(decided, request, name, data, checksum)
         except ObjectChanged:
             with storage_errors():
                 driver.unlink_staged(name)
@@ -464,14 +472,22 @@ class DataObjects:
         return opened.data_object
 
     def _register_put(
-        self, decided: DecidedObject, request: WriteRequest, name: str, size: int, checksum: str
+        self,
+        decided: DecidedObject,
+        request: WriteRequest,
+        name: str,
+        data: bytes | memoryview,
+        checksum: str,
     ) -> DataObject:
-        leaf, asked = decided.leaf, decided.event
+        leaf, asked, size = decided.leaf, decided.event, len(data)
+        tree = tree_of([data]) if self._context.block_trees else None
         event = Event(
             "object", "close", asked.caller, asked.path, 0,
             {"object": {"size": size, "checksum": checksum, "resource": leaf.name}},
         )  # fmt: skip
-        alone = not asked.relied_on and not self._context.policy.concerns(event.name, event.path)
+        alone = (
+            tree is None and not asked.relied_on and not self._context.policy.concerns(event.name, event.path)
+        )
         with self._context.database.write(alone=alone) as tx:
             self._context.policy.confirm(tx, asked)
             replica = replace(
@@ -479,6 +495,8 @@ class DataObjects:
                 staged_as=name, size_bytes=size, checksum=checksum,
             )  # fmt: skip
             new = self._new.add(tx, decided.room, event, replica, {"size": size, "checksum": checksum})
+            if tree is not None:
+                trees.save(tx, new.id, tree)
         self._finisher.place_soon()
         return new
 

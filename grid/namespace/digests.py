@@ -9,8 +9,9 @@ Source: `irods::hasher`, iRODS 5.0.2: `sha2:` and `sha512:` with base64, `adler3
 import base64
 import hashlib
 import zlib
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from grid.codes import Status
 from grid.errors import InvalidArgument
@@ -105,6 +106,11 @@ def of_file(file: StagedFile | StoredFile, scheme: str = "sha2") -> str:
             return _written(scheme, state)
         state.update(buffer[:count])
         offset += count
+
+
+def beside(work: Callable[..., None], *arguments: Any) -> Future[None]:
+    """Have another thread compute a digest."""
+    return _HASHING.submit(work, *arguments)
 
 
 class DigestTap:

@@ -11,7 +11,7 @@ import threading
 import time
 from typing import Final
 
-from grid.catalog import journal, leases, tape
+from grid.catalog import journal, leases, tape, trees
 from grid.catalog import objects as object_rows
 from grid.catalog.database import Transaction
 from grid.catalog.journal import VaultTask
@@ -208,6 +208,7 @@ class Finisher:
                     leases.give_back(tx, lease_id)
             for entry in leases.orphaned_opens(tx):
                 undo_open(tx, entry)
+            trees.forget_streams(tx)
         while self.finish() >= BATCH:
             pass
 

@@ -6,14 +6,16 @@ from typing import Final, Protocol
 from grid import paths
 from grid.catalog import objects as object_rows
 from grid.catalog import promises
-from grid.errors import ChecksumMismatch, GridError, NoGoodReplica
+from grid.errors import ChecksumMismatch, GridError, NoGoodReplica, NotFound
 from grid.model import Access, Caller, DataObject, Replica, ReplicaStatus, Resource
+from grid.namespace import trees
 from grid.namespace.context import NamespaceContext
 from grid.namespace.data_objects import object_facts
 from grid.namespace.digests import ALGORITHMS, from_hex, of_file, scheme_of
 from grid.namespace.ports import Event
 from grid.namespace.replicas import Replicas
 from grid.namespace.storage import Tree, storage_errors
+from provenance.blocks import BlockTree
 from resources import ResourceError, StoredFile
 from resources.remote import look
 
@@ -104,8 +106,11 @@ class Fixity:
         self, found: DataObject, tree: Tree, replica: Replica, resource: Resource, pace: Pace | None
     ) -> tuple[Outcome, str]:
         path = found.path
+        blocks = trees.recorded(self._context.database, found.id)
         elsewhere = self._seen_elsewhere(found, replica, resource, pace)
-        if elsewhere is not None:
+        if elsewhere is not None and (
+            blocks is None or elsewhere[:2] == (replica.size_bytes, replica.checksum)
+        ):
             return self._judged(path, replica, resource, *elsewhere)
         try:
             file = self._context.storage.open_for_reading(self._context.database, tree, replica, path)
@@ -114,13 +119,15 @@ class Fixity:
                 with storage_errors():
                     size = file.size()
                     digest = of_file(paced, scheme_of(replica.checksum) if replica.checksum else "sha2")
+                same = size == replica.size_bytes and digest == replica.checksum
+                where = "" if blocks is None or same else trees.difference(blocks, trees.of_file(paced))
             finally:
                 file.close()
         except GridError as error:
             if error.retry:
                 raise  # the storage is away, which says nothing of the bytes
             return Outcome(path, replica.number, resource.name, UNREADABLE, str(error)), ""
-        return self._judged(path, replica, resource, size, digest, paced.count)
+        return self._judged(path, replica, resource, size, digest, paced.count, where)
 
     def _seen_elsewhere(
         self, found: DataObject, replica: Replica, resource: Resource, pace: Pace | None
@@ -140,15 +147,20 @@ class Fixity:
         return seen.size, from_hex(scheme, seen.digest), seen.size
 
     def _judged(
-        self, path: str, replica: Replica, resource: Resource, size: int, digest: str, read_bytes: int
-    ) -> tuple[Outcome, str]:
+        self, path: str, replica: Replica, resource: Resource, size: int, digest: str, read_bytes: int,
+        where: str = "",
+    ) -> tuple[Outcome, str]:  # fmt: skip
         if size != replica.size_bytes:
             reason = f"the file has {size} bytes, the catalog says {replica.size_bytes}"
         elif replica.checksum and digest != replica.checksum:
             reason = f"computed {digest}, recorded {replica.checksum}"
+        elif where:
+            reason = where
+            where = ""
         else:
             what = SAME if replica.checksum else UNRECORDED
             return Outcome(path, replica.number, resource.name, what, read_bytes=read_bytes), digest
+        reason = f"{reason}; {where}" if where else reason
         return Outcome(path, replica.number, resource.name, BAD, reason, read_bytes), digest
 
     def _record(
@@ -192,6 +204,22 @@ class Fixity:
         return Outcome(
             outcome.path, outcome.number, outcome.resource, REPAIRED, outcome.reason, outcome.read_bytes
         )
+
+    def tree(self, caller: Caller, text: str) -> BlockTree:
+        """The tree over the blocks of an object's content.
+
+        Raises:
+            NotFound: no such object, or none was made of this content.
+            AccessDenied: as reading.
+        """
+        path = self._context.path(text).text
+        found, _ = self._context.load(path, caller, Access.READ, caller.is_admin)
+        tree = trees.recorded(self._context.database, found.id)
+        if tree is None:
+            raise NotFound(
+                f"`{paths.printable(path)}` has no block tree; the setting `block_trees` has one made of what is stored"
+            )
+        return tree
 
     def mark_damaged(self, caller: Caller, text: str, number: int, reason: str) -> None:
         """Say that a replica is not good any more; one that is not, or is gone, stays as it is."""

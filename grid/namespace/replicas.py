@@ -23,7 +23,7 @@ from grid.errors import (
     StorageFailed,
 )
 from grid.model import Access, Caller, DataObject, Replica, ReplicaStatus, Resource
-from grid.namespace import steps
+from grid.namespace import steps, trees
 from grid.namespace.context import NamespaceContext
 from grid.namespace.creation import WriteRequest
 from grid.namespace.data_objects import DataObjects, object_facts
@@ -198,11 +198,9 @@ class Replicas:
             with storage_errors():
                 sent, written, size = self._transfer(event, found, tree, source, leaf, name)
             if source.checksum and sent != source.checksum:
-                reason = (
-                    f"replica {source.number} of `{found.path}` does not have its recorded checksum any more"
-                )
-                self._distrust(found, source, reason)
-                raise ChecksumMismatch(reason)
+                self._refuse_source(found, tree, source, "does not have its recorded checksum any more")
+            if not source.checksum:
+                self._compare_trees(found, tree, source, leaf, name)
             if written != sent:
                 raise StorageFailed(
                     f"what was written of `{found.path}` to `{leaf.name}` does not read the same"
@@ -214,6 +212,52 @@ class Replicas:
             raise
         self._finisher.settle()
         return size
+
+    def _refuse_source(self, found: DataObject, tree: Tree, source: Replica, why: str) -> None:
+        """Say that a replica is not what is recorded of it, and where, as far as a tree tells.
+
+        Raises:
+            ChecksumMismatch: always.
+        """
+        where = self._where(found, tree, source)
+        reason = f"replica {source.number} of `{found.path}` {why}{'; ' if where else ''}{where}"
+        self._distrust(found, source, reason)
+        raise ChecksumMismatch(reason)
+
+    def _where(self, found: DataObject, tree: Tree, source: Replica) -> str:
+        blocks = trees.recorded(self._context.database, found.id)
+        if blocks is None:
+            return ""
+        stored = self._context.storage.open_for_reading(self._context.database, tree, source, found.path)
+        try:
+            return trees.difference(blocks, trees.of_file(stored))
+        finally:
+            stored.close()
+
+    def _compare_trees(
+        self, found: DataObject, tree: Tree, source: Replica, leaf: Resource, name: str
+    ) -> None:
+        """Compare a copy that has no recorded checksum with the tree of the content, where there is one.
+
+        Raises:
+            ChecksumMismatch: the source is not what is recorded.
+            StorageFailed: what was written is not what was read.
+        """
+        blocks = trees.recorded(self._context.database, found.id)
+        if blocks is None:
+            return
+        with storage_errors():
+            copy = self._context.storage.driver(leaf).open_staged_for_reading(name)
+        try:
+            where = trees.difference(blocks, trees.of_file(copy))
+        finally:
+            copy.close()
+        if where and self._where(found, tree, source):
+            self._refuse_source(found, tree, source, "is not what was stored")
+        if where:
+            raise StorageFailed(
+                f"what was written of `{found.path}` to `{leaf.name}` does not read the same: {where}"
+            )
 
     def _transfer(
         self, event: Event, found: DataObject, tree: Tree, source: Replica, leaf: Resource, name: str

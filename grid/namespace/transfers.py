@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from grid.catalog import collections as collection_rows
-from grid.catalog import journal, leases, registration
+from grid.catalog import journal, leases, registration, trees
 from grid.catalog import objects as object_rows
+from grid.catalog.database import Transaction
 from grid.catalog.leases import OpenWrite
 from grid.catalog.registration import FinishedWrite, Outboxed
 from grid.codes import Status
@@ -23,10 +24,11 @@ from grid.errors import ChecksumMismatch, InvalidArgument, LeaseLost
 from grid.model import Caller, DataObject, Replica, ReplicaStatus, Resource
 from grid.namespace import steps
 from grid.namespace.context import NamespaceContext
-from grid.namespace.digests import DigestTap, of_file, scheme_of
+from grid.namespace.digests import DigestTap, beside, of_file, scheme_of
 from grid.namespace.finisher import Finisher, undo_open
 from grid.namespace.ports import Event
 from grid.namespace.storage import storage_errors
+from provenance.blocks import BLOCK_BYTES, BlocksSeen, BlockTree
 from resources import FileMissing, PlaceTaken, StagedFile, StoredFile
 from resources.aligned import aligned_buffer
 
@@ -83,6 +85,8 @@ class OpenForWriting:
         source: the replica whose content a change begins with, where that is another one.
         changed: at least one byte was written, or the content was cut.
         expected_bytes: how much is going to come, -1 where nobody said.
+        blocks: sees the blocks that pass this stream, where a tree is wanted.
+        stream: the name of a further stream, for what it saw.
         behind: writes that other threads carry out, and hash, while the next bytes arrive.
     """
 
@@ -106,8 +110,11 @@ class OpenForWriting:
     source: Replica | None = None
     file: StagedFile | None = None
     ended: bool = False
+    blocks: BlocksSeen | None = None
+    stream: str = ""
     expected_bytes: int = -1
-    behind: "deque[tuple[Future[int], Future[None] | None]]" = field(default_factory=deque)
+    behind: "deque[tuple[Future[int], list[Future[None]]]]" = field(default_factory=deque)
+    _seeing: "list[Future[None]]" = field(default_factory=list)
     writable: bool = field(default=True, init=False)
 
     @property
@@ -180,7 +187,7 @@ class OpenForWriting:
             self.finish_writes()
             self.position = file.size()
         steps.reached("bytes.before")
-        hashed = self.tap.see(self.position, data) if self.tap is not None else None
+        hashed = self._hashed(data)
         self.changed = True
         if keeps and len(data) >= BEHIND_BYTES:
             self.behind.append((_WRITING.submit(file.write, data, self.position), hashed))
@@ -190,11 +197,29 @@ class OpenForWriting:
             with storage_errors():
                 count = file.write(data, self.position)
         finally:
-            if hashed is not None:
-                hashed.result()
+            for one in hashed:
+                one.result()
         steps.reached("bytes.after")
         self.position += count
         return count
+
+    def _hashed(self, data: bytes | bytearray | memoryview) -> "list[Future[None]]":
+        """Let the taps see a write; returns what to wait for before its buffer is used again."""
+        found = []
+        if self.tap is not None and (sequence := self.tap.see(self.position, data)) is not None:
+            found.append(sequence)
+        if self.blocks is not None:
+            if len(data) < BEHIND_BYTES:
+                self.blocks.see(self.position, data)
+            else:
+                # parts of blocks are seen in their order; whole ones by several threads
+                view, head = memoryview(data), -self.position % BLOCK_BYTES
+                end = head + (len(view) - head) // BLOCK_BYTES * BLOCK_BYTES
+                self.blocks.see(self.position, view[:head])
+                found.append(beside(self.blocks.see, self.position + head, view[head:end]))
+                self._seeing += found[-1:]
+                self.blocks.see(self.position + end, view[end:])
+        return found
 
     def finish_writes(self) -> None:
         """Return once every byte that was written is in the staged file.
@@ -209,8 +234,8 @@ class OpenForWriting:
             written, hashed = self.behind.popleft()
             with storage_errors():
                 written.result()
-            if hashed is not None and left:
-                hashed.result()  # the buffer is used again
+            for one in hashed if left else ():
+                one.result()  # the buffer is used again
             steps.reached("bytes.after")
 
     def set_size(self, size_bytes: int) -> None:
@@ -219,6 +244,9 @@ class OpenForWriting:
         with storage_errors():
             self.staged().truncate(size_bytes)
         self.changed = True
+        if self.blocks is not None:
+            self._settle_blocks()
+            self.blocks.cut(size_bytes)
         if self.tap is not None and size_bytes:
             self.tap.broken = True
 
@@ -249,6 +277,10 @@ class OpenForWriting:
                 if self.changed:
                     self.file.sync()
                 self.file.close()
+        if self.blocks is not None and self.stream:
+            self._settle_blocks()
+            with self.context.database.write(durable=False) as tx:
+                trees.end_stream(tx, self.token, self.stream, self.blocks.records())
 
     def abandon(self) -> None:
         """Give up the write: the object is again what it was before."""
@@ -293,6 +325,7 @@ class OpenForWriting:
             size = file.size()
         steps.reached("sync.after")
         checksum = self._checksum(file, size)
+        tree = self._tree(file, size)
         event = Event(
             "object",
             "close",
@@ -302,26 +335,56 @@ class OpenForWriting:
             {"object": {"size": size, "checksum": checksum, "resource": self.resource.name}},
         )
         if self.entry.is_new and self.entry.previous == "{}":
-            self._register_first(event, size, checksum)
+            self._register_first(event, size, checksum, tree)
         else:
-            self._register_change(event, size, checksum)
+            self._register_change(event, size, checksum, tree)
         self.ended = True
         file.close()
         self.finisher.place_soon()
         self.context.written(self.caller, self.path, self.resource)
 
-    def _register_first(self, event: Event, size: int, checksum: str) -> None:
+    def _tree(self, file: StagedFile, size: int) -> BlockTree | None:
+        """The tree over the file's blocks: those that no stream saw as a whole are read now."""
+        if self.blocks is None:
+            return None
+        self._settle_blocks()
+        with self.context.database.read() as tx:
+            others = trees.streams(tx, self.token)
+        seen = self.blocks if all(records is not None for records in others) else BlocksSeen()
+        for records in others:
+            if records is not None and seen is self.blocks:
+                seen.add(records)
+        buffer = aligned_buffer(BLOCK_BYTES)
+
+        def read(offset: int, count: int) -> memoryview:
+            with storage_errors():
+                return buffer[: file.read_into(buffer[:count], offset)]
+
+        return seen.tree(size, read)
+
+    def _settle_blocks(self) -> None:
+        seeing, self._seeing = self._seeing, []
+        for one in seeing:
+            one.result()
+
+    def _save_tree(self, tx: Transaction, tree: BlockTree | None) -> None:
+        if tree is not None:
+            trees.save(tx, self.data_object.id, tree)
+            trees.forget_streams(tx, self.token)
+
+    def _register_first(self, event: Event, size: int, checksum: str, tree: BlockTree | None) -> None:
         """Make the only replica of a new object good."""
         write = FinishedWrite(self.path, self.entry, size, checksum, self.context.lease_id)
         told = Outboxed(event.name, event.caller.user.full_name, {"size": size, "checksum": checksum})
-        alone = not self.context.policy.concerns(event.name, event.path)
+        alone = tree is None and not self.context.policy.concerns(event.name, event.path)
         with self.context.database.write(alone=alone) as tx:
             if not registration.close_new(tx, write, told):
                 self.context.fence(tx)
                 raise _write_void()
+            self._save_tree(tx, tree)
             self.context.policy.after(tx, event)
 
-    def _register_change(self, event: Event, size: int, checksum: str) -> None:
+    def _register_change(self, event: Event, size: int, checksum: str, tree: BlockTree | None) -> None:
         """Make the written replica good and the others stale."""
         with self.context.database.write() as tx:
             self.context.fence(tx)
@@ -354,6 +417,7 @@ class OpenForWriting:
                         tx, self.data_object.id, int(number), status=int(ReplicaStatus.STALE)
                     )
             object_rows.content_changed(tx, self.data_object.id)
+            self._save_tree(tx, tree)
             collection_rows.touch(tx, self.data_object.collection_id, now)
             self.context.happened(tx, event, size=size, checksum=checksum)
 

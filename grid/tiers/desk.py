@@ -49,6 +49,7 @@ class TapeDesk:
             "scrub_start": (self._scrub_start, {"resource": str, "rate": int, "repair": bool}),
             "scrub_show": (self._scrub_show, {"scrub": int}),
             "scrub_stop": (self._scrub_stop, {"scrub": int}),
+            "block_tree": (self._block_tree, {"path": str}),
             "space_reserve": (
                 self._space_reserve,
                 {"resource": str, "bytes": int, "seconds": int, "user": str},
@@ -207,6 +208,17 @@ class TapeDesk:
         with self._database.write() as tx:
             scrubs.end(tx, scrub, "stopped")
         return self._scrub_show(caller, scrub)[0]
+
+    def _block_tree(self, caller: Caller, path: str) -> dict[str, Any]:
+        """The root of the tree over an object's blocks, and what of it is kept."""
+        tree = self._namespace.fixity.tree(caller, path)
+        return {
+            "path": path,
+            "root": tree.root.hex(),
+            "bytes": tree.size_bytes,
+            "run_bytes": tree.run_bytes,
+            "digests": [digest.hex() for digest in tree.digests],
+        }
 
     # -- buffers ---------------------------------------------------------------------------------------------
 

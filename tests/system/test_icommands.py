@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from grid.cli.icmd.program import UserError
+from provenance.blocks import tree_of
 from tests.conftest import Served, make_zone, new_database, serve
 
 BIN = Path(sys.executable).parent
@@ -437,3 +438,34 @@ def test_an_upload_that_fails_in_one_stream_ends_and_leaves_nothing(
                 session, tmp_path / "large", f"{home}/half", {}, streams=4, told=lambda count: None
             )
         soon(lambda: not session.data_objects.exists(f"{home}/half"))
+
+
+def test_block_trees_are_the_same_however_a_file_came(tmp_path: Path) -> None:
+    make_zone(tmp_path / "zone")
+    with (tmp_path / "zone/zone.toml").open("a") as settings:
+        settings.write('block_trees = "on"\nworkers = 2\n')
+    served = serve(tmp_path / "zone")
+    try:
+        shell = Shell(tmp_path / "shell", served)
+        data = os.urandom(70_000_000)
+        (shell.folder / "a").write_bytes(data)
+        expected = f"blocks:{tree_of([data]).root.hex()}"
+        for name, options in (("one", ("-N", "1")), ("four", ("-N", "4")), ("checked", ("-K",))):
+            shell.ok("iput", *options, "a", name)
+            assert json.loads(shell.ok("ichksum", "--tree", "--json", name)) == {
+                f"/tempZone/home/rods/{name}": expected
+            }
+        with served.session() as session:
+            session.data_objects.put(str(shell.folder / "a"), "/tempZone/home/rods/parallel")
+        assert expected in shell.ok("ichksum", "--tree", "parallel")
+        shell.ok("icp", "one", "copied")
+        assert expected in shell.ok("ichksum", "--tree", "copied")
+    finally:
+        assert served.stop() == 0
+
+
+def test_a_zone_without_block_trees_says_so(shell: Shell, home: str) -> None:
+    shell.ok("iput", "a", "a")
+    assert "has no block tree; the setting `block_trees` has one made" in shell.refused(
+        "ichksum", "--tree", "a"
+    )

@@ -14,6 +14,7 @@ from irods.models import Collection, DataObject
 from irods.session import iRODSSession
 
 from grid.cli.icmd import program
+from grid.cli.icmd.administer import call
 from grid.cli.icmd.program import UserError
 
 _STATUS = {"0": "X", "1": "&", "2": "?", "3": "?", "4": "?"}
@@ -172,13 +173,18 @@ def ichksum_parser() -> argparse.ArgumentParser:
     parser = program.parser(
         "ichksum",
         "Show checksums; compute those that are missing.",
-        "ichksum scan101.nxs\nichksum -f scan101.nxs\nichksum -K -r raw",
+        "ichksum scan101.nxs\nichksum -f scan101.nxs\nichksum -K -r raw\nichksum --tree scan101.nxs",
     )
     parser.add_argument("paths", nargs="+", metavar="path")
     parser.add_argument("-f", action="store_true", dest="force", help="compute even where one is recorded")
     parser.add_argument("-a", action="store_true", dest="every", help="of every replica")
     parser.add_argument("-K", action="store_true", dest="verify", help="read the bytes and compare")
     parser.add_argument("-n", type=int, dest="number", help="of this replica")
+    parser.add_argument(
+        "--tree",
+        action="store_true",
+        help="the root over the digests of its blocks of 1 MiB, where the zone makes such trees",
+    )
     parser.add_argument("-r", action="store_true", dest="recursive", help="of everything below")
     parser.add_argument("--json", action="store_true", help="as JSON")
     return parser
@@ -194,6 +200,8 @@ def ichksum(session: iRODSSession, environment: dict[str, Any], arguments: argpa
         options[kw.VERIFY_CHKSUM_KW] = ""
     if arguments.number is not None:
         options[kw.REPL_NUM_KW] = str(arguments.number)
+    if arguments.tree:
+        options["tree"] = True
     results: dict[str, str] = {}
     for text in arguments.paths:
         path = program.absolute(environment, text)
@@ -215,9 +223,15 @@ def ichksum(session: iRODSSession, environment: dict[str, Any], arguments: argpa
 def _show_checksum(
     session: iRODSSession, path: str, name: str, options: dict[str, Any], results: dict[str, str], quiet: bool
 ) -> None:
-    results[path] = session.data_objects.chksum(path, **options)
+    results[path] = (
+        _tree_root(session, path) if options.get("tree") else session.data_objects.chksum(path, **options)
+    )
     if not quiet:
         print(f"    {name}    {results[path]}")
+
+
+def _tree_root(session: iRODSSession, path: str) -> str:
+    return f"blocks:{call(session, 'block_tree', {'path': path})['root']}"
 
 
 def _walk(session: iRODSSession, path: str) -> Iterator[tuple[str, list[str]]]:

@@ -27,6 +27,7 @@ def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
         ("port = 70000", "0 to 65535 is possible"),
         ("port = -1", "cannot be negative"),
         ('timezone = "Europe/Lund"', "is no IANA time zone"),
+        ('block_trees = "yes"', "`on` or `off` was expected"),
         ('log_format = "xml"', "`text` or `json` was expected"),
         ("port = ", "cannot be read"),
         ('audit = "/z/**"', "`audit` is `/z/**`; a list of texts was expected"),
