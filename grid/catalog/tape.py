@@ -108,6 +108,14 @@ def set_pin(tx: Transaction, request_id: int, until: float, pin_s: float) -> Non
     )
 
 
+def request_counts(tx: Transaction) -> dict[tuple[int, str], int]:
+    """How many recalls are under way, by tape resource and state."""
+    rows = tx.all(
+        "SELECT resource_id, state, count(*) FROM tape_requests WHERE finished_at = 0 GROUP BY resource_id, state"
+    )
+    return {(int(row[0]), str(row[1])): int(row[2]) for row in rows}
+
+
 def estimate_errors(tx: Transaction, resource_id: int, *, limit: int = 1000) -> list[float]:
     """Of the latest recalls that arrived: when they did less when they were said to, in s of the library's time."""
     rows = tx.all(

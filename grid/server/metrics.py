@@ -18,7 +18,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from grid.catalog import jobs, journal, promises
+from grid.catalog import jobs, journal, promises, resources, tape
 from grid.catalog.database import Database
 from grid.errors import GridError
 from grid.server.counters import BUCKETS_S, OUTCOMES, Counters
@@ -84,6 +84,9 @@ class ZoneFigures(Collector):
     def _queues(self) -> Iterator[Metric]:
         with self._database.read() as tx:
             by_state, waiting, unmet = jobs.counts(tx), journal.queue_lengths(tx), promises.unmet_count(tx)
+            tapes = [r for r in resources.all_by_id(tx).values() if r.type == "tape"]
+            recalls = tape.request_counts(tx)
+            errors = {r.name: tape.estimate_errors(tx, r.id) for r in tapes}
         states = GaugeMetricFamily("beamgrid_jobs", "Scheduled work.", labels=["state"])
         for state in ("waiting", "running", "dead", "paused"):
             states.add_metric([state], by_state.get(state, 0))
@@ -94,6 +97,23 @@ class ZoneFigures(Collector):
         yield GaugeMetricFamily(
             "beamgrid_promises_unmet", "Promises about copies that are not met.", value=unmet
         )
+        names = {r.id: r.name for r in tapes}
+        under_way = GaugeMetricFamily(
+            "beamgrid_tape_recalls", "Recalls that are not over.", labels=["resource", "state"]
+        )
+        for (resource_id, state), count in recalls.items():
+            under_way.add_metric([names.get(resource_id, "removed"), state], count)
+        off = GaugeMetricFamily(
+            "beamgrid_tape_estimate_error_seconds",
+            "How far the latest recalls that arrived were off their estimates, early or late, in the library's time.",
+            labels=["resource", "quantile"],
+        )
+        for name, found in errors.items():
+            if found:
+                ordered = sorted(map(abs, found))
+                for quantile in (0.5, 0.9, 1.0):
+                    off.add_metric([name, str(quantile)], ordered[round(quantile * (len(ordered) - 1))])
+        yield from (under_way, off)
 
 
 class MetricsEndpoint:

@@ -11,9 +11,7 @@ from hypothesis import strategies as st
 from provenance import jcs
 from provenance.errors import Malformed
 
-NUMBERS = st.one_of(
-    st.integers(-jcs.LARGEST_INT, jcs.LARGEST_INT), st.floats(-1e15, 1e15)
-)
+NUMBERS = st.one_of(st.integers(-jcs.LARGEST_INT, jcs.LARGEST_INT), st.floats(-1e15, 1e15))
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 VALUES = st.recursive(
     st.none() | st.booleans() | NUMBERS | TEXTS,

@@ -13,6 +13,8 @@ from grid.namespace import ChecksumRequest, MetadataOperation, Subject, TrimRequ
 from grid.policy import bundles
 from grid.policy.jobs import JobWorker
 from grid.policy.keeping import Keeper
+from grid.server.counters import Counters
+from grid.server.metrics import ZoneFigures
 from grid.tiers.arrivals import Arrivals
 from grid.tiers.libraries import Libraries
 from grid.tiers.operator import TapeOperator
@@ -345,3 +347,38 @@ def test_a_recall_waits_until_its_deadline(tape: Tape, deadline: str, state: str
     assert (found[0], over) == (state, cancelled), found[1]
     if cancelled:
         assert "was to be there within" in found[1]
+
+
+def test_how_far_off_estimates_were_is_published(tape: Tape) -> None:
+    path, other = tape.put("scan", b"frames"), tape.put("other", b"frames")
+    tape.work()
+    tape.space.recalls.ask(tape.rods, path)
+    tape.work()
+    tape.space.recalls.ask(tape.rods, other)
+    found = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in ZoneFigures(Counters(1), tape.zone.database, "tempZone").collect()
+        for sample in family.samples
+    }
+    assert found["beamgrid_tape_recalls", "tape1", "queued"] == 1
+    assert (
+        0
+        <= found["beamgrid_tape_estimate_error_seconds", "tape1", "0.5"]
+        <= found["beamgrid_tape_estimate_error_seconds", "tape1", "1.0"]
+    )
+
+
+@pytest.mark.parametrize("jump", [-86_400.0, 86_400.0])
+def test_a_clock_that_jumps_loses_nothing(tape: Tape, monkeypatch, jump: float) -> None:
+    first = tape.put("first", b"frames")
+    tape.operator.step()
+    right = time.time
+    monkeypatch.setattr(time, "time", lambda: right() + jump)
+    second = tape.put("second", b"others")
+    tape.work(1.0)
+    assert {tape.residency(path)[0][0] for path in (first, second)} == {"tape"}
+    for path in (first, second):
+        tape.space.recalls.ask(tape.rods, path)
+    monkeypatch.setattr(time, "time", right)
+    tape.work(1.0)
+    assert (tape.read(first), tape.read(second)) == (b"frames", b"others")
