@@ -13,6 +13,7 @@ from grid.cli import jobs as job_commands
 from grid.cli import policy as policy_commands
 from grid.errors import GridError
 from grid.secrets import KeyFileError
+from provenance import commands as provenance_commands
 
 _EXAMPLES = """examples:
   beamgrid init ./maxiv --zone maxiv --admin rods
@@ -61,6 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
     worker.add_argument("dir", type=Path)
     worker.add_argument("--allow-root", action="store_true", help="although this is root's account")
     policy_commands.add_parser(commands)
+    provenance_commands.add_parsers(commands)
     job_commands.add_parser(commands)
     backup = commands.add_parser(
         "backup", help="catalog, key and settings into one archive, while the zone is served"
@@ -78,7 +80,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run; 0 is success, 1 a refusal with its reason, 2 a wrong command line."""
-    arguments = build_parser().parse_args(argv)
+    given = list(sys.argv[1:] if argv is None else argv)
+    if given[:1] and given[0] in provenance_commands.NAMES:
+        return provenance_commands.main(given)
+    arguments = build_parser().parse_args(given)
     try:
         return int(_COMMANDS[arguments.command](arguments) or 0)
     except (GridError, config.SettingError, KeyFileError) as error:

@@ -1,0 +1,96 @@
+"""Evidence: everything that is needed to judge a file elsewhere and later, in one JSON file.
+
+    {"format": "beamgrid-evidence/1", "root": ENVELOPE, "keys": [ENVELOPE...], "statements": [ENVELOPE...],
+     "trees": [{"bytes": 3145728, "level": 0, "digests": "hexadecimal digits"}...]}
+
+Nothing in it is believed because it is there: statements and records are signed, and trees are those of the roots that statements name. Whose root is
+believed, the reader decides.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from provenance import dsse, jcs
+from provenance.blocks import BlockTree
+from provenance.dsse import Envelope
+from provenance.errors import Malformed
+
+FORMAT: Final = "beamgrid-evidence/1"
+MOST_BYTES: Final = 64 << 20
+MOST_ENVELOPES: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a reader is given beside the data."""
+
+    root: Envelope | None
+    keys: tuple[Envelope, ...]
+    statements: tuple[Envelope, ...]
+    trees: tuple[BlockTree, ...] = ()
+
+    def encoded(self) -> bytes:
+        """As JSON, in its one form."""
+        return jcs.encode(
+            {
+                "format": FORMAT,
+                "root": None if self.root is None else _json(self.root),
+                "keys": [_json(one) for one in self.keys],
+                "statements": [_json(one) for one in self.statements],
+                "trees": [
+                    {"bytes": tree.size_bytes, "level": tree.level, "digests": tree.encoded().hex()}
+                    for tree in self.trees
+                ],
+            }
+        )
+
+    def tree(self, root: str) -> BlockTree | None:
+        """The tree with a root, in hexadecimal digits."""
+        return next((tree for tree in self.trees if tree.root.hex() == root), None)
+
+
+def _json(envelope: Envelope) -> jcs.Json:
+    return jcs.decode(envelope.encoded(), most_bytes=MOST_BYTES)
+
+
+def decoded(text: bytes) -> Evidence:
+    """Evidence from a file.
+
+    Raises:
+        Malformed: it is none.
+    """
+    found = jcs.decode(text, most_bytes=MOST_BYTES)
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        raise Malformed(f"found no evidence; an object with `format` `{FORMAT}` was expected")
+    unknown = sorted(found.keys() - {"format", "root", "keys", "statements", "trees"})
+    if unknown:
+        raise Malformed(f"evidence has no `{unknown[0]}`")
+    root = found.get("root")
+    return Evidence(
+        None if root is None else dsse.of_json(root), _envelopes(found, "keys"), _envelopes(found, "statements"),
+        tuple(_tree(one) for one in _listed(found, "trees")),
+    )  # fmt: skip
+
+
+def _listed(found: dict[str, Any], name: str) -> Sequence[Any]:
+    listed = found.get(name, [])
+    if not isinstance(listed, list) or len(listed) > MOST_ENVELOPES:
+        raise Malformed(f"`{name}` of evidence is a list of {MOST_ENVELOPES} at the most")
+    return listed
+
+
+def _envelopes(found: dict[str, Any], name: str) -> tuple[Envelope, ...]:
+    return tuple(dsse.of_json(one) for one in _listed(found, name))
+
+
+def _tree(found: Any) -> BlockTree:
+    if not isinstance(found, dict) or found.keys() != {"bytes", "level", "digests"}:
+        raise Malformed("a tree in evidence has `bytes`, `level` and `digests`")
+    size, level, digests = found["bytes"], found["level"], found["digests"]
+    if type(size) is not int or type(level) is not int or size < 0 or not 0 <= level <= 40:
+        raise Malformed(f"found a tree of {size!r:.40} bytes at level {level!r:.40}")
+    try:
+        return BlockTree.decoded(size, level, bytes.fromhex(digests))
+    except (TypeError, ValueError) as error:
+        raise Malformed("a tree's `digests` are hexadecimal digits") from error
