@@ -84,8 +84,8 @@ class Person:
 
     def types(
         self, command: str, *, expect_refusal: bool = False, lines: int = 40, folder: Path | None = None
-    ) -> None:
-        """Run and show it as a terminal would."""
+    ) -> int:
+        """Run and show it as a terminal would; returns the exit status."""
         print(f"{self.name}$ {command}")
         done = self._start(command, "", folder)
         shown = (done.stdout + done.stderr).splitlines()
@@ -95,6 +95,7 @@ class Person:
             print(f"  ... {len(shown) - lines} more lines")
         if bool(done.returncode) is not expect_refusal:
             raise SystemExit(f"the demo failed: `{command}` ended with {done.returncode}")
+        return done.returncode
 
 
 @contextlib.contextmanager
@@ -188,8 +189,12 @@ def main() -> int:
         from grid.cli import demo_tiers
 
         return demo_tiers.main()
+    if name == "provenance":
+        from grid.cli import demo_provenance
+
+        return demo_provenance.main()
     if name:
-        print(f"demo: found `{name}`; nothing or `tiers` was expected", file=sys.stderr)
+        print(f"demo: found `{name}`; nothing, `tiers` or `provenance` was expected", file=sys.stderr)
         return 2
     return basic()
 
