@@ -1,4 +1,4 @@
-"""`beamgrid keys`, `sign` and `verify`: they need no server, and nothing but the standard library and `cryptography`."""
+"""`beamgrid keys`, `sign`, `log` and `verify`: they need no server, and nothing but the standard library and `cryptography`."""
 
 import argparse
 import json
@@ -8,23 +8,26 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from provenance import dsse, evidence
+from provenance import dsse, evidence, notes, receipts
 from provenance.authority import REASONS, ROLES, Authority, KeyRecord, Root
-from provenance.errors import Malformed, ProvenanceError
+from provenance.errors import Malformed, ProofRefused, ProvenanceError
 from provenance.evidence import Evidence
 from provenance.keyfiles import FileKey
 from provenance.keyring import Keyring
+from provenance.log import LogInconsistent, LogWriter, audited, entry_of, write_for_good
+from provenance.receipts import Receipt
 from provenance.signing import Acquisition, now, read_file, sign_files
-from provenance.verdict import NOT_COVERED, Verdict, judge
+from provenance.statements import read
+from provenance.verdict import EXIT, LOG_INCONSISTENT, NOT_COVERED, Verdict, judge
 
-NAMES = ("keys", "sign", "verify")
+NAMES = ("keys", "sign", "log", "verify")
 USAGE = 50
 
 _RAW = argparse.RawDescriptionHelpFormatter
 
 
 def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the three commands to a program's."""
+    """Add the commands to a program's."""
     _add_keys(commands.add_parser("keys", help="keys of instruments and services, and the root they are signed by", epilog=(
         "examples:\n  beamgrid keys init ./keys --zone maxiv --keys 3 --threshold 2\n"
         "  beamgrid keys issue ./keys maxiv/nanomax/eiger-0123#2026a --role instrument --scope /maxiv/data/nanomax\n"
@@ -49,6 +52,9 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "--authority", type=Path, help="a folder of keys, whose public part goes into the evidence"
     )
     sign.add_argument("--out", type=Path, help="where the evidence goes (FILE.evidence.json)")
+    _add_log(commands.add_parser("log", help="a log of statements that only grows, as files that anybody may copy and check", epilog=(
+        "examples:\n  beamgrid keys issue ./keys maxiv.example/prov/2026 --role log\n"
+        "  beamgrid log append ./log run7.h5.evidence.json --key log.key\n  beamgrid log check ./log"), formatter_class=_RAW))  # fmt: skip
     verify = commands.add_parser("verify", help="judge a file by its evidence, without any server", epilog=(
         "example:\n  beamgrid verify run7.h5 --root maxiv-root.json\n\n"
         "exit status: 0 verified, 10 unsigned, 20 evidence is incomplete, 30 suspect, 40 tampered or not valid, 50 wrong use"),
@@ -62,6 +68,24 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     )
     verify.add_argument("--as", dest="path", default="", help="the logical path that it should be")
     verify.add_argument("--json", action="store_true")
+
+
+def _add_log(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(dest="log", required=True, metavar="command")
+    append = commands.add_parser("append", help="add the statements of evidence, and put receipts into it")
+    append.add_argument("folder", type=Path, help="the log's; publish it with any web server")
+    append.add_argument("files", type=Path, nargs="+", metavar="evidence")
+    append.add_argument(
+        "--key", type=Path, required=True, help="the log's private key; its name is the log's"
+    )
+    append.add_argument(
+        "--state", type=Path, help="what was signed last, kept apart from the log (KEY.state)"
+    )
+    append.add_argument(
+        "--authority", type=Path, help="a folder of keys, whose public part goes into the evidence anew"
+    )
+    check = commands.add_parser("check", help="read every entry and compare with the checkpoint")
+    check.add_argument("folder", type=Path)
 
 
 def _add_keys(parser: argparse.ArgumentParser) -> None:
@@ -102,7 +126,7 @@ def _add_keys(parser: argparse.ArgumentParser) -> None:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run one of the three commands."""
+    """Run one of the commands."""
     parser = argparse.ArgumentParser(prog="beamgrid")
     add_parsers(parser.add_subparsers(dest="command", required=True))
     try:
@@ -110,7 +134,12 @@ def main(argv: Sequence[str]) -> int:
     except SystemExit as ended:
         return USAGE if ended.code else 0
     try:
-        return {"keys": _keys, "sign": _sign, "verify": _verify}[str(arguments.command)](arguments)
+        return {"keys": _keys, "sign": _sign, "log": _log, "verify": _verify}[str(arguments.command)](
+            arguments
+        )
+    except LogInconsistent as error:
+        print(f"beamgrid: {error}", file=sys.stderr)
+        return EXIT[LOG_INCONSISTENT]
     except ProvenanceError as error:
         print(f"beamgrid: {error}", file=sys.stderr)
     except OSError as error:
@@ -203,13 +232,19 @@ def _sign(arguments: argparse.Namespace) -> int:
     )  # fmt: skip
     key = FileKey.load(arguments.key)
     made = sign_files([(arguments.path, arguments.file)], said, key, actor=key.name)
-    if arguments.authority is not None:
-        ring = Keyring(arguments.authority)
-        made = replace(made, root=ring.root_envelope(), keys=tuple(ring.envelopes()))
+    made = _with_authority(made, arguments.authority)
     out = arguments.out or _beside(arguments.file)
     out.write_bytes(made.encoded())
     print(f"{out}: {arguments.path} as {made.trees[0].root.hex()}, signed by {key.name}")
     return 0
+
+
+def _with_authority(given: Evidence, folder: Path | None) -> Evidence:
+    """Evidence with root and records of keys as a folder has them now."""
+    if folder is None:
+        return given
+    ring = Keyring(folder)
+    return replace(given, root=ring.root_envelope(), keys=tuple(ring.envelopes()))
 
 
 def _beside(file: Path) -> Path:
@@ -238,6 +273,44 @@ def _verify(arguments: argparse.Namespace) -> int:
                 "The root of the keys was taken from the evidence itself; with --root you say whom you believe."
             )
     return verdict.exit_status
+
+
+def _log(arguments: argparse.Namespace) -> int:
+    if arguments.log == "check":
+        state = audited(arguments.folder)
+        print(f"{state.origin}: {state.size} entries, {state.root.hex()}: every one is there")
+        return 0
+    key = FileKey.load(arguments.key)
+    writer = LogWriter(
+        arguments.folder, arguments.state or arguments.key.with_name(f"{arguments.key.name}.state"), key
+    )
+    given = [(file, evidence.decoded(file.read_bytes())) for file in arguments.files]
+    wanted = [
+        (number, entry)
+        for number, (_, one) in enumerate(given)
+        for entry in (entry_of(envelope, read(envelope)) for envelope in one.statements)
+        if not any(_holds(receipt, entry) for receipt in one.receipts)
+    ]
+    first, state = writer.append([entry for _, entry in wanted])
+    note = notes.decoded((arguments.folder / "checkpoint").read_text("utf-8")) if state.size else None
+    for number, (file, one) in enumerate(given):
+        places = [first + place for place, (owner, _) in enumerate(wanted) if owner == number]
+        changed = _with_authority(one, arguments.authority)
+        if places and note is not None:
+            made = tuple(receipts.receipt(writer.tiles, index, note) for index in places)
+            changed = replace(changed, receipts=(*one.receipts, *made))
+        if changed != one:
+            write_for_good(file, changed.encoded())
+        print(f"{file}: {f'entry {places[0]} of {state.origin}' if places else 'is in the log already'}")
+    return 0
+
+
+def _holds(receipt: Receipt, entry: bytes) -> bool:
+    try:
+        receipt.check(entry)
+    except ProofRefused:
+        return False
+    return True
 
 
 def _root(file: Path | None, given: Evidence) -> Root:

@@ -1,7 +1,7 @@
 """Evidence: everything that is needed to judge a file elsewhere and later, in one JSON file.
 
     {"format": "beamgrid-evidence/1", "root": ENVELOPE, "keys": [ENVELOPE...], "statements": [ENVELOPE...],
-     "trees": [{"bytes": 3145728, "level": 0, "digests": "hexadecimal digits"}...]}
+     "trees": [{"bytes": 3145728, "level": 0, "digests": "hexadecimal digits"}...], "receipts": [TEXT...]}
 
 Nothing in it is believed because it is there: statements and records are signed, and trees are those of the roots that statements name. Whose root is
 believed, the reader decides.
@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from provenance import dsse, jcs
+from provenance import dsse, jcs, receipts
 from provenance.blocks import BlockTree
 from provenance.dsse import Envelope
 from provenance.errors import Malformed
+from provenance.receipts import Receipt
 
 FORMAT: Final = "beamgrid-evidence/1"
 MOST_BYTES: Final = 64 << 20
@@ -29,6 +30,7 @@ class Evidence:
     keys: tuple[Envelope, ...]
     statements: tuple[Envelope, ...]
     trees: tuple[BlockTree, ...] = ()
+    receipts: tuple[Receipt, ...] = ()
 
     def encoded(self) -> bytes:
         """As JSON, in its one form."""
@@ -38,6 +40,7 @@ class Evidence:
                 "root": None if self.root is None else _json(self.root),
                 "keys": [_json(one) for one in self.keys],
                 "statements": [_json(one) for one in self.statements],
+                "receipts": [one.encoded() for one in self.receipts],
                 "trees": [
                     {"bytes": tree.size_bytes, "level": tree.level, "digests": tree.encoded().hex()}
                     for tree in self.trees
@@ -63,14 +66,20 @@ def decoded(text: bytes) -> Evidence:
     found = jcs.decode(text, most_bytes=MOST_BYTES)
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise Malformed(f"found no evidence; an object with `format` `{FORMAT}` was expected")
-    unknown = sorted(found.keys() - {"format", "root", "keys", "statements", "trees"})
+    unknown = sorted(found.keys() - {"format", "root", "keys", "statements", "trees", "receipts"})
     if unknown:
         raise Malformed(f"evidence has no `{unknown[0]}`")
     root = found.get("root")
     return Evidence(
         None if root is None else dsse.of_json(root), _envelopes(found, "keys"), _envelopes(found, "statements"),
-        tuple(_tree(one) for one in _listed(found, "trees")),
+        tuple(_tree(one) for one in _listed(found, "trees")), tuple(_receipt(one) for one in _listed(found, "receipts")),
     )  # fmt: skip
+
+
+def _receipt(found: Any) -> Receipt:
+    if not isinstance(found, str):
+        raise Malformed("a receipt in evidence is a text")
+    return receipts.decoded(found)
 
 
 def _listed(found: dict[str, Any], name: str) -> Sequence[Any]:

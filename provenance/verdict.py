@@ -11,18 +11,19 @@ from typing import Any, Final
 from provenance.authority import Authority, KeyRecord
 from provenance.blocks import BlockTree
 from provenance.dsse import Envelope
-from provenance.errors import Malformed
+from provenance.errors import Malformed, ProofRefused
 from provenance.evidence import Evidence
+from provenance.log import entry_of
 from provenance.statements import TREE, Statement, Subject, read
 
-TAMPERED, BAD_SIGNATURE, EQUIVOCATION, KEY_REVOKED, KEY_SUSPECT, OUT_OF_SCOPE, NOT_LOGGED, UNKNOWN_SIGNER, UNSIGNED, MISSING, VERIFIED = (
-    "tampered", "bad_signature", "equivocation", "key_revoked", "key_suspect", "out_of_scope", "not_logged", "unknown_signer", "unsigned",
+TAMPERED, BAD_SIGNATURE, EQUIVOCATION, LOG_INCONSISTENT, KEY_REVOKED, KEY_SUSPECT, OUT_OF_SCOPE, NOT_LOGGED, UNKNOWN_SIGNER, UNSIGNED, MISSING, VERIFIED = (
+    "tampered", "bad_signature", "equivocation", "log_inconsistent", "key_revoked", "key_suspect", "out_of_scope", "not_logged", "unknown_signer", "unsigned",
     "missing_evidence", "verified",
 )  # fmt: skip
 
 EXIT: Final = {
     VERIFIED: 0, UNSIGNED: 10, MISSING: 20, NOT_LOGGED: 20, UNKNOWN_SIGNER: 20, KEY_SUSPECT: 30, OUT_OF_SCOPE: 40,
-    KEY_REVOKED: 40, BAD_SIGNATURE: 40, TAMPERED: 40, EQUIVOCATION: 40,
+    KEY_REVOKED: 40, BAD_SIGNATURE: 40, TAMPERED: 40, EQUIVOCATION: 40, LOG_INCONSISTENT: 40,
 }  # fmt: skip
 """State to the exit status of a program that found it."""
 
@@ -92,9 +93,11 @@ def judge(found: BlockTree, name: str, evidence: Evidence, authority: Authority)
     ]
     if not any(isinstance(read_, Statement) for _, read_ in mine):
         return _nothing_said(found, name, about, evidence, authority)
-    others = [read_ for _, read_ in about if isinstance(read_, Statement)]
+    # what a stranger signed contradicts nobody
+    others = [one for envelope, one in about if isinstance(one, Statement) and authority.signers(envelope)]
     steps = tuple(
-        _contradicted(_step(envelope, read_, root, authority), read_, others) for envelope, read_ in mine
+        _contradicted(_step(envelope, read_, root, evidence, authority), read_, others)
+        for envelope, read_ in mine
     )
     trusted = 0
     for step in steps:
@@ -131,7 +134,7 @@ def _nothing_said(
             continue
         for subject in statement.subjects:
             if TREE in subject.digest and name in ("", subject.name):
-                step = _step(envelope, statement, subject.digest[TREE], authority)
+                step = _step(envelope, statement, subject.digest[TREE], evidence, authority)
                 if step.state in (BAD_SIGNATURE, UNKNOWN_SIGNER):
                     return Verdict(root, step.state, step.reason, (step,), 0)
                 return Verdict(root, TAMPERED, _where(found, subject, evidence), (step,), 0)
@@ -156,7 +159,9 @@ def _where(found: BlockTree, subject: Subject, evidence: Evidence) -> str:
     return f"{named}{more} differ from what was signed as `{subject.name}`"
 
 
-def _step(envelope: Envelope, statement: Statement | Malformed, root: str, authority: Authority) -> Step:
+def _step(
+    envelope: Envelope, statement: Statement | Malformed, root: str, evidence: Evidence, authority: Authority
+) -> Step:
     if isinstance(statement, Malformed):
         return Step("?", "", "", BAD_SIGNATURE, str(statement), {})
     kind, said = statement.kind or statement.predicate_type, dict(statement.predicate)
@@ -181,7 +186,36 @@ def _step(envelope: Envelope, statement: Statement | Malformed, root: str, autho
     subject = next(one for one in statement.subjects if one.digest.get(TREE) == root)
     judged = [(*_allowed(key, statement, subject, time, authority), key) for key in signers]
     state, reason, key = min(judged, key=lambda one: EXIT[one[0]])
+    if state == VERIFIED:
+        state, reason = _logged(envelope, statement, evidence, authority)
     return Step(kind, key.name, time, state, reason, said)
+
+
+def _logged(
+    envelope: Envelope, statement: Statement, evidence: Evidence, authority: Authority
+) -> tuple[str, str]:
+    """Whether a log that the root knows has a statement, and what is wrong where it says so and has not."""
+    entry, strangers = entry_of(envelope, statement), list[str]()
+    for receipt in evidence.receipts:
+        try:
+            receipt.check(entry)
+        except ProofRefused:
+            continue  # it is another statement's
+        origin = receipt.checkpoint().origin
+        for one in receipt.note.signatures:
+            record = authority.records.get(one.keyid)
+            if record is None or not record.name == one.name == origin or record.role != "log":
+                strangers.append(origin)
+            elif record.public.verifies(one.sig, receipt.note.text.encode()):
+                return VERIFIED, ""
+            else:
+                return LOG_INCONSISTENT, f"a checkpoint of the log `{origin}` is not signed by it"
+    if strangers:
+        return (
+            NOT_LOGGED,
+            f"it is signed and unchanged; the root does not know the log `{strangers[0]}` that has it",
+        )
+    return NOT_LOGGED, "it is signed and unchanged; no log says since when the statement exists"
 
 
 def _contradicted(step: Step, statement: Statement | Malformed, others: list[Statement]) -> Step:
@@ -227,4 +261,4 @@ def _allowed(
         )
     if revoked is not None and time >= revoked.invalid_from:
         return KEY_REVOKED, f"`{key.name}` is {revoked.reason} since {revoked.invalid_from}"
-    return NOT_LOGGED, "it is signed and unchanged; no log says since when the statement exists"
+    return VERIFIED, ""

@@ -8,15 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from provenance import commands, dsse, evidence, jcs
+from provenance import commands, dsse, evidence, jcs, receipts
 from provenance.authority import Authority, KeyRecord, NotAuthorised, Root
 from provenance.blocks import BLOCK_BYTES, tree_of
 from provenance.errors import Malformed, ProvenanceError
 from provenance.evidence import Evidence
 from provenance.keyfiles import FileKey, KeyRefused
 from provenance.keyring import Keyring, KeyUnknown
+from provenance.log import LogWriter, entry_of
 from provenance.signing import Acquisition, sign_files
-from provenance.statements import TREE, Statement, Subject
+from provenance.statements import TREE, Statement, Subject, read
 from provenance.verdict import judge
 
 PATH = "/maxiv/data/nanomax/run7.h5"
@@ -210,6 +211,72 @@ def test_keys_that_others_could_use_are_not_used(world: World, tmp_path: Path) -
         FileKey.make(tmp_path / "x.key", "two words")
 
 
+ORIGIN = "maxiv.example/prov/2026"
+
+
+def logged(world: World, given: Evidence) -> Evidence:
+    """The same with receipts of the facility's log."""
+    if not (world.folder / "keys/private/maxiv.example_prov_2026.key").exists():
+        world.issue(ORIGIN, "log", ())
+    key = FileKey.load(world.folder / "keys/private/maxiv.example_prov_2026.key")
+    writer = LogWriter(world.folder / "log", world.folder / "state", key)
+    entries = [entry_of(one, read(one)) for one in given.statements]
+    first, state = writer.append(entries)
+    note = state.note().signed(key)
+    made = tuple(receipts.receipt(writer.tiles, first + n, note) for n in range(len(entries)))
+    return replace(given, keys=tuple(world.ring.envelopes()), receipts=(*given.receipts, *made))
+
+
+def test_what_a_log_knows_is_verified(world: World) -> None:
+    other = logged(
+        world,
+        world.sign(path="/maxiv/data/nanomax/other.h5", said=Acquisition("nanomax", "eiger2x1m", "run8")),
+    )
+    made = logged(world, world.sign())
+    verdict = world.judge(made)
+    assert (verdict.state, verdict.exit_status, verdict.trusted_until, verdict.reason) == (
+        "verified",
+        0,
+        1,
+        "",
+    )
+    assert world.judge(made, DATA[:-1] + b"!").state == "tampered"
+    assert world.judge(replace(made, receipts=other.receipts)).state == "not_logged", (
+        "the receipt of another statement"
+    )
+    assert (
+        world.judge(
+            replace(world.sign(at="2026-11-20T10:00:00Z"), keys=made.keys, receipts=made.receipts)
+        ).state
+        == "not_logged"
+    )
+
+
+def test_a_log_that_nobody_knows_or_that_did_not_sign(world: World, tmp_path: Path) -> None:
+    made = logged(world, world.sign())
+    (receipt,) = made.receipts
+    strange = replace(
+        receipt,
+        note=receipt.checkpoint().note().signed(FileKey.make(tmp_path / "s.key", "strange.example/log")),
+    )
+    verdict = world.judge(replace(made, receipts=(strange,)))
+    assert (verdict.state, verdict.exit_status) == ("not_logged", 20)
+    assert f"the root does not know the log `{ORIGIN}`" in verdict.reason
+    signature = receipt.note.signatures[0]
+    forged = replace(receipt, note=replace(receipt.note, signatures=(replace(signature, sig=bytes(64)),)))
+    verdict = world.judge(replace(made, receipts=(forged,)))
+    assert (verdict.state, verdict.exit_status) == ("log_inconsistent", 40)
+    instrument = replace(receipt, note=receipt.checkpoint().note().signed(world.key))
+    assert world.judge(replace(made, receipts=(instrument,))).state == "not_logged", "an instrument is no log"
+
+
+def test_a_stranger_contradicts_nobody(world: World, tmp_path: Path) -> None:
+    made = logged(world, world.sign())
+    world.file.write_bytes(b"another content")
+    strange = world.sign(FileKey.make(tmp_path / "own.key", "somebody"))
+    assert world.judge(replace(made, statements=(*made.statements, *strange.statements))).state == "verified"
+
+
 _MADE: dict[str, tuple[bytes, Authority]] = {}
 
 
@@ -219,7 +286,7 @@ def test_evidence_that_was_edited_never_proves_more(tmp_path_factory, data: st.D
     """Random edits: refused, or judged the same, or worse than before; the content is never taken for another."""
     if not _MADE:
         world = World(tmp_path_factory.mktemp("w"))
-        made = world.sign()
+        made = logged(world, world.sign())
         _MADE["it"] = made.encoded(), Authority.of(Root.read(made.root), made.keys)
     text, authority = _MADE["it"]
     edited = bytearray(text)
@@ -238,9 +305,18 @@ def test_evidence_that_was_edited_never_proves_more(tmp_path_factory, data: st.D
         other = judge(tree_of([b"forged"]), PATH, found, authority)
     except ProvenanceError:
         return
-    assert changed.state in ("not_logged", "bad_signature", "unknown_signer", "unsigned", "tampered")
+    assert changed.state in (
+        "verified", "not_logged", "bad_signature", "unknown_signer", "unsigned", "tampered", "log_inconsistent"
+    )  # fmt: skip
+    if changed.state == "verified":
+        (statement,) = [
+            one for one in found.statements if one.payload == evidence.decoded(text).statements[0].payload
+        ]
+        assert statement.signatures == evidence.decoded(text).statements[0].signatures, (
+            "what counts is as it was"
+        )
     assert other.exit_status in (10, 20, 40)
-    assert other.state != "not_logged"
+    assert other.state not in ("verified", "not_logged")
 
 
 def run(capsys, *arguments: object) -> tuple[int, str, str]:
@@ -272,6 +348,20 @@ def test_the_commands_from_root_to_verdict(tmp_path: Path, capsys) -> None:
     assert "Not covered by any signature" in out
     status, out, _ = run(capsys, "verify", file, "--json")
     assert (status, json.loads(out)["state"], json.loads(out)["root_given"]) == (20, "not_logged", False)
+    assert run(capsys, "keys", "issue", keys, ORIGIN, "--role", "log")[0] == 0
+    log, proof = tmp_path / "log", tmp_path / "run7.h5.evidence.json"
+    add = ("log", "append", log, proof, "--key", keys / "private/maxiv.example_prov_2026.key")
+    assert f"entry 0 of {ORIGIN}" in run(capsys, *add)[1]
+    assert "is in the log already" in run(capsys, *add)[1]
+    assert f"{ORIGIN}: 1 entries" in run(capsys, "log", "check", log)[1]
+    status, out, _ = run(capsys, "verify", file, "--root", keys / "root.json")
+    assert status == 20, "the evidence was made before the log's key"
+    assert run(capsys, *add, "--authority", keys)[0] == 0
+    status, out, _ = run(capsys, "verify", file, "--root", keys / "root.json")
+    assert (status, "run7.h5: verified\n" in out) == (0, True)
+    (log / "tile/entries/000.p/1").write_bytes(b"\x00\x01x")
+    status, _, err = run(capsys, "log", "check", log)
+    assert (status, "is not the one that was logged" in err) == (40, True)
     with file.open("r+b") as opened:
         opened.seek(BLOCK_BYTES + 5)
         opened.write(b"!")
@@ -283,7 +373,7 @@ def test_the_commands_from_root_to_verdict(tmp_path: Path, capsys) -> None:
     status, out, _ = run(capsys, "keys", "list", keys)
     assert "2 of 3 keys have to sign" in out
     assert "superseded since" in out
-    assert len(json.loads(run(capsys, "keys", "list", keys, "--json")[1])) == 2
+    assert len(json.loads(run(capsys, "keys", "list", keys, "--json")[1])) == 3
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
