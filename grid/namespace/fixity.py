@@ -210,10 +210,12 @@ class Fixity:
 
         Raises:
             NotFound: no such object, or none was made of this content.
-            AccessDenied: as reading.
+            AccessDenied, PolicyDenied: as looking at it.
         """
         path = self._context.path(text).text
-        found, _ = self._context.load(path, caller, Access.READ, caller.is_admin)
+        found, resources = self._context.load(path, caller, Access.READ, caller.is_admin)
+        facts = {"object": object_facts(found, resources)}
+        self._context.policy.witness(Event("object", "stat", caller, path, found.id, facts))
         tree = trees.recorded(self._context.database, found.id)
         if tree is None:
             raise NotFound(

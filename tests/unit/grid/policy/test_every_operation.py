@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from grid.app import Zone
+from grid.catalog import trees
 from grid.errors import NotOnline
 from grid.model import Avu
 from grid.namespace import (
@@ -22,6 +23,7 @@ from grid.namespace import (
 from grid.tiers.arrivals import Arrivals
 from grid.tiers.libraries import Libraries
 from grid.tiers.operator import TapeOperator
+from provenance.blocks import tree_of
 from rules.events import EVENTS
 
 HOME = "/tempZone/home/rods"
@@ -60,6 +62,14 @@ def grown(zone: Zone, rods) -> None:
     zone.namespace.objects.put(rods, f"{HOME}/b", b"x", WriteRequest(resource_name="both"))
     administration.add_child(rods, "both", "two")
     assert zone.namespace.replicas.complete(rods, f"{HOME}/b") == []
+
+
+def seen_tree(zone: Zone, rods) -> None:
+    """The tree of an object that has one."""
+    with zone.database.write() as tx:
+        found = zone.namespace.objects.find(tx, OBJECT)
+        trees.save(tx, found.id, tree_of([b"old"]))
+    zone.namespace.fixity.tree(rods, OBJECT)
 
 
 def on_tape(zone: Zone, rods) -> str:
@@ -131,6 +141,7 @@ OPERATIONS: dict[str, tuple[Do, set[str]]] = {
     "replicas.copy": (lambda z, r: z.namespace.replicas.copy(r, OBJECT, f"{HOME}/copy", WriteRequest(), force=False), {"object copy", "object read", "object create", "object close"}),
     "replicas.trim": (lambda z, r: (second(z, r), z.namespace.replicas.trim(r, OBJECT, TrimRequest(replica_number=1))), {"replica trim", "replica create", "resource change"}),
     "replicas.complete": (grown, {"replica create", "resource change"}),
+    "fixity.tree": (seen_tree, {"object stat"}),
     "fixity.verify": (lambda z, r: z.namespace.fixity.verify(r, OBJECT, 0), {"replica verify"}),
     "fixity.mark_damaged": (lambda z, r: z.namespace.fixity.mark_damaged(r, OBJECT, 0, "bad"), {"replica verify"}),
     "posix.set": (lambda z, r: z.namespace.posix.set(r, HOME, "2770", "daq"), {"collection change"}),
