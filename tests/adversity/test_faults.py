@@ -1,5 +1,7 @@
 """Full disk, vanished vault, locked catalog: the client gets a status and a sentence, and the server goes on."""
 
+import errno
+import os
 import shutil
 import sqlite3
 import threading
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from grid.app import Zone
-from grid.errors import ResourceUnavailable, StorageFull
+from grid.errors import ResourceUnavailable, StorageFailed, StorageFull
 from grid.namespace import WriteRequest
 from resources import OutOfSpace
 from resources.disk import DiskFile
@@ -127,3 +129,32 @@ def test_a_resource_without_its_marker_is_down(sqlite_zone: Zone) -> None:
     (sqlite_zone.folder / "vault/.beamgrid/resource-id").write_text("999\n")
     with pytest.raises(ResourceUnavailable, match="marked for resource 999"):
         space.objects.put(rods, "/tempZone/home/rods/a", b"1", WriteRequest())
+
+
+def test_a_vault_that_is_mounted_read_only_refuses_writes_and_serves_reads(
+    zone: Zone, rods, monkeypatch
+) -> None:
+    """The kernel's answers of such a mount; tests may not mount file systems."""
+    path, space = "/tempZone/home/rods/a", zone.namespace
+    space.objects.put(rods, path, b"kept", WriteRequest())
+    space.finisher.finish()
+    opened = os.open
+
+    def read_only(name, flags, *rest, **more):
+        if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return opened(name, flags, *rest, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", read_only)
+        for name in ("a", "b"):
+            with pytest.raises(StorageFailed, match="Read-only file system"):
+                space.objects.put(rods, f"/tempZone/home/rods/{name}", b"new", WriteRequest(size_bytes=3))
+        reading = space.objects.open_for_reading(rods, path)
+        buffer = memoryview(bytearray(4))
+        assert (reading.read_into(buffer), bytes(buffer)) == (4, b"kept")
+        reading.close()
+    space.objects.put(rods, path, b"new", WriteRequest(size_bytes=3))
+    with zone.database.read() as tx:
+        assert [r.size_bytes for r in space.objects.find(tx, path).replicas] == [3]
+        assert tx.value("SELECT count(*) FROM data_objects WHERE name = 'b'") == 0

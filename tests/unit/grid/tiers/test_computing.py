@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from grid.app import Zone
-from grid.errors import ResourceUnavailable
+from grid.errors import NotOnline, ResourceUnavailable
 from grid.model import ReplicaStatus
 from grid.namespace import WriteRequest
 from grid.tiers.computing import DaskComputing
 from grid.tiers.scrubbing import Pacer, Scrubber
 from resources import FileMissing
 from resources.remote import There, Vault, look
+from tests.unit.grid.tiers.test_tape import Tape
 
 HOME = "/tempZone/home/rods"
 CLUSTER = (
@@ -134,3 +135,21 @@ def test_a_scheduler_that_is_not_there_is_tried_again(
     ) as caught:
         zone.namespace.fixity.verify(rods, path, 0, pace=Pacer(1e9))
     assert caught.value.retry
+
+
+def test_a_cartridge_is_repacked_as_in_process(zone: Zone, rods, computing: Counted, tmp_path: Path) -> None:
+    tape = Tape(zone, tmp_path)
+    kept, gone = tape.put("kept", b"frames" * 100), tape.put("gone", b"others" * 100)
+    tape.work()
+    zone.namespace.moves.unlink(rods, gone, force=True)
+    zone.namespace.finisher.finish()
+    before = computing.done
+    zone.host.call(rods, "tape_repack", {"label": "T00001"})
+    tape.work(2.0)
+    assert computing.done > before
+    cartridges = {c.label: c for c in tape.libraries.state(tape.made).cartridges()}
+    assert (cartridges["T00001"].used_bytes, cartridges["T00001"].condition) == (0, "good")
+    with pytest.raises(NotOnline):
+        tape.read(kept)
+    tape.work()
+    assert tape.read(kept) == b"frames" * 100

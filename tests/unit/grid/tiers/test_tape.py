@@ -31,7 +31,7 @@ class Tape:
     def __init__(self, zone: Zone, folder: Path, context: str = CONTEXT) -> None:
         self.zone, self.space, self.folder = zone, zone.namespace, folder
         self.rods = zone.namespace.users.caller("rods", "tempZone")
-        self.space.administration.add_resource(
+        self.made = self.space.administration.add_resource(
             self.rods, "tape1", "tape", f"localhost:{folder}/tape", context
         )
         self.libraries = Libraries(zone.database, "tempZone")

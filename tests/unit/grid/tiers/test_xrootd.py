@@ -1,18 +1,19 @@
 """Data objects on XRootD servers in a zone: put, read in ranges, renamed, replicated, trimmed; a server that is away."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from grid.app import Zone
-from grid.errors import ChecksumMismatch, InvalidArgument, ResourceUnavailable
+from grid.errors import ChecksumMismatch, InvalidArgument, ResourceUnavailable, StorageFailed
 from grid.model import DataObject, ReplicaStatus
 from grid.namespace import TrimRequest, WriteRequest
 from grid.namespace.ports import Event
 from grid.namespace.replicas import Replicas
 from resources import PermanentResourceError
-from resources.xrootd import XrootdDriver
+from resources.xrootd import XrootdDriver, XrootdFile
 from tests.xrootd_server import XrootdServer, own_server
 
 HOME = "/tempZone/home/rods"
@@ -145,3 +146,38 @@ def test_servers_that_do_not_send_are_asked_again_later(
         zone.namespace.objects.put(rods, f"{HOME}/{name}", b"bytes", request)
         assert zone.namespace.replicas.replicate(rods, f"{HOME}/{name}", "grid2") == 5
     assert len(asked) == 1
+
+
+def test_a_server_that_is_killed_in_the_middle_of_a_copy_and_comes_back(
+    zone: Zone, rods, tmp_path_factory: pytest.TempPathFactory, monkeypatch
+) -> None:
+    data, space = b"frame" * 4_000_000, zone.namespace
+    space.objects.put(rods, f"{HOME}/a", data, WriteRequest(size_bytes=len(data), register_checksum=True))
+    space.finisher.finish()
+    with own_server(tmp_path_factory.mktemp("mortal")) as mortal:
+        add(zone, rods, mortal)
+        write = XrootdFile.write
+
+        def killed(self: XrootdFile, piece, offset: int) -> int:
+            count = write(self, piece, offset)
+            if offset:
+                monkeypatch.setattr(XrootdFile, "write", write)
+                mortal.kill()
+            return count
+
+        monkeypatch.setattr(XrootdFile, "write", killed)
+        with pytest.raises((ResourceUnavailable, StorageFailed)):
+            space.replicas.replicate(rods, f"{HOME}/a", "grid1")
+        assert content(zone, rods, f"{HOME}/a") == data
+        mortal.start()
+        deadline = time.monotonic() + 60
+        while True:  # the client remembers for a moment that nobody answered
+            try:
+                assert space.replicas.replicate(rods, f"{HOME}/a", "grid1") == len(data)
+                break
+            except (ResourceUnavailable, StorageFailed):
+                assert time.monotonic() < deadline
+                time.sleep(0.5)
+        space.finisher.finish()
+        assert (mortal.data / "grid1/home/rods/a").read_bytes() == data
+        assert space.fixity.verify(rods, f"{HOME}/a", 1).what == "same"
