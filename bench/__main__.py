@@ -1,6 +1,6 @@
 """`./run bench [NAME]`: medians of five alternations, as ratios and server CPU.
 
-NAME is `rows`, `stream`, `growth`, `policy`, `tape`, `drivers` or `checksums`; the first three without one. `--other HOST:PORT` measures a second server of the
+NAME is `rows`, `stream`, `growth`, `policy`, `tape`, `drivers`, `checksums` or `provenance`; the first three without one. `--other HOST:PORT` measures a second server of the
 same account and zone names in the same run, alternating; `--target HOST:PORT` measures that one instead of ours.
 """
 
@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import checksums, drivers, policy, rows, server, tape
+from bench import checksums, drivers, policy, provenance, rows, server, tape
 from bench.postgres import own_postgres
 from bench.server import Target
 
@@ -22,7 +22,9 @@ ALTERNATIONS = 5
 def main() -> None:
     parser = argparse.ArgumentParser(prog="./run bench", description=__doc__)
     parser.add_argument(
-        "name", nargs="?", choices=("rows", "stream", "growth", "policy", "tape", "drivers", "checksums")
+        "name",
+        nargs="?",
+        choices=("rows", "stream", "growth", "policy", "tape", "drivers", "checksums", "provenance"),
     )
     parser.add_argument("--target", metavar="HOST:PORT", help="measure this server instead of our own")
     parser.add_argument("--other", metavar="HOST:PORT", help="measure this one beside it")
@@ -43,6 +45,9 @@ def main() -> None:
         return
     if given.name == "drivers":
         drivers.run(given.size_mib << 20)
+        return
+    if given.name == "provenance":
+        provenance.run(given.size_mib << 20, given.objects)
         return
     if given.name == "tape":
         tape.run(given.objects)

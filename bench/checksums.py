@@ -1,7 +1,6 @@
 """`iput -k` and `-K` beside what one core's SHA-256 does: client and server hash on the same cores."""
 
 import hashlib
-import json
 import os
 import resource
 import statistics
@@ -14,6 +13,28 @@ from pathlib import Path
 from bench.server import Target
 
 ROUNDS = 5
+
+
+class Shell:
+    """The i-commands of one user of a server."""
+
+    def __init__(self, target: Target, folder: Path) -> None:
+        folder.mkdir()
+        self.home = f"/{target.zone}/home/{target.user}/"
+        self._env = {
+            **os.environ, "IRODS_ENVIRONMENT_FILE": str(folder / "env.json"), "IRODS_AUTHENTICATION_FILE": str(folder / "A"),
+        }  # fmt: skip
+        self.run(
+            "iinit", "--host", target.host, "--port", str(target.port), "--user", target.user, "--zone", target.zone,
+            given=target.password,
+        )  # fmt: skip
+
+    def run(self, program: str, *arguments: str, given: str = "") -> None:
+        """Run one; what it says is not shown."""
+        command = [str(Path(sys.executable).parent / program), *arguments]
+        subprocess.run(
+            command, env=self._env, input=f"{given}\n".encode(), check=True, stdout=subprocess.DEVNULL
+        )
 
 
 def sha256_rate(data: memoryview) -> float:
@@ -31,36 +52,10 @@ def busy_s() -> float:
 
 def run(target: Target, size: int) -> None:
     data = memoryview(os.urandom(16 << 20) * (size // (16 << 20)))
-    program = str(Path(sys.executable).parent / "iput")
     with tempfile.TemporaryDirectory(prefix="beamgrid-bench-") as scratch:
         folder = Path(scratch)
         (folder / "large").write_bytes(data)
-        settings = {
-            "irods_host": target.host,
-            "irods_port": target.port,
-            "irods_user_name": target.user,
-            "irods_zone_name": target.zone,
-        }
-        (folder / "env.json").write_text(json.dumps(settings))
-        env = {
-            **os.environ,
-            "IRODS_ENVIRONMENT_FILE": str(folder / "env.json"),
-            "IRODS_AUTHENTICATION_FILE": str(folder / "A"),
-        }
-        iinit = [
-            str(Path(sys.executable).parent / "iinit"),
-            "--host",
-            target.host,
-            "--port",
-            str(target.port),
-            "--user",
-            target.user,
-            "--zone",
-            target.zone,
-        ]
-        subprocess.run(
-            iinit, env=env, input=f"{target.password}\n".encode(), check=True, stdout=subprocess.DEVNULL
-        )
+        shell = Shell(target, folder / "shell")
         rates: dict[str, list[float]] = {"-k": [], "-K": [], "sha256": []}
         shares: dict[str, list[float]] = {"-k": [], "-K": []}
         busy: dict[str, list[float]] = {"-k": [], "-K": []}
@@ -71,12 +66,7 @@ def run(target: Target, size: int) -> None:
             for option in ("-k", "-K"):
                 server, client = target.cpu_s(), resource.getrusage(resource.RUSAGE_CHILDREN)
                 began, before = time.monotonic(), busy_s()
-                subprocess.run(
-                    [program, "-f", option, "large", f"/{target.zone}/home/{target.user}/l{option}"],
-                    env=env,
-                    cwd=folder,
-                    check=True,
-                )
+                shell.run("iput", "-f", option, f"{folder}/large", f"{shell.home}l{option}")
                 spent = time.monotonic() - began
                 after = resource.getrusage(resource.RUSAGE_CHILDREN)
                 cpu = (
@@ -93,7 +83,7 @@ def run(target: Target, size: int) -> None:
                     busy[option].append((busy_s() - before) / 2 / spent)
         with target.session() as session:
             for option in shares:
-                session.data_objects.unlink(f"/{target.zone}/home/{target.user}/l{option}", force=True)
+                session.data_objects.unlink(f"{shell.home}l{option}", force=True)
         core = statistics.median(rates["sha256"])
         for option, limit in (("-k", 0.6), ("-K", 0.45)):
             rate = statistics.median(rates[option])

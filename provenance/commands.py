@@ -297,7 +297,7 @@ def _log(arguments: argparse.Namespace) -> int:
         places = [first + place for place, (owner, _) in enumerate(wanted) if owner == number]
         changed = _with_authority(one, arguments.authority)
         if places and note is not None:
-            made = tuple(receipts.receipt(writer.tiles, index, note) for index in places)
+            made = receipts.receipts(writer.tiles, places, note)
             changed = replace(changed, receipts=(*one.receipts, *made))
         if changed != one:
             write_for_good(file, changed.encoded())

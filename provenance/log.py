@@ -78,7 +78,8 @@ class TileFiles:
         Raises:
             LogInconsistent: it is not there.
         """
-        for candidate in range(width, WIDTH + 1):
+        # whatever is there begins with what was signed: unsigned tiles go before others are signed
+        for candidate in (width, WIDTH, *range(width + 1, WIDTH)):
             try:
                 return (self.folder / tile_path(level, number, candidate)).read_bytes()
             except FileNotFoundError:
@@ -120,7 +121,12 @@ class TileFiles:
 
     def inclusion(self, index: int, size: int) -> list[bytes]:
         """The proof that an entry is in the tree over the first `size`."""
-        return _Nodes(self, size).inclusion(index)
+        return self.inclusions([index], size)[0]
+
+    def inclusions(self, indices: Sequence[int], size: int) -> list[list[bytes]]:
+        """The proofs of several entries, which share most of their nodes."""
+        nodes = _Nodes(self, size)
+        return [nodes.inclusion(index) for index in indices]
 
 
 class _Nodes:
@@ -129,9 +135,16 @@ class _Nodes:
     def __init__(self, tiles: TileFiles, size: int) -> None:
         self._tiles = tiles
         self._size = size
+        self._known: dict[tuple[int, int], bytes] = {}
 
     def root(self, begin: int, end: int) -> bytes:
         """The root over entries `begin` to `end`, which is a subtree."""
+        known = self._known.get((begin, end))
+        if known is None:
+            known = self._known[begin, end] = self._root(begin, end)
+        return known
+
+    def _root(self, begin: int, end: int) -> bytes:
         count, level = end - begin, 0
         while (
             count >= WIDTH

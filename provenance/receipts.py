@@ -12,6 +12,7 @@ Source: C2SP tlog-proof (v1).
 import base64
 import binascii
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -49,9 +50,10 @@ class Receipt:
         merkle.check_inclusion(merkle.leaf_hash(entry), self.index, state.size, state.root, self.proof)
 
 
-def receipt(tiles: TileFiles, index: int, note: Note) -> Receipt:
-    """The receipt for an entry of a log whose signed state is known."""
-    return Receipt(index, tuple(tiles.inclusion(index, checkpoint_of(note).size)), note)
+def receipts(tiles: TileFiles, indices: Sequence[int], note: Note) -> tuple[Receipt, ...]:
+    """The receipts for entries of a log whose signed state is known."""
+    proofs = tiles.inclusions(indices, checkpoint_of(note).size)
+    return tuple(Receipt(index, tuple(proof), note) for index, proof in zip(indices, proofs, strict=True))
 
 
 def decoded(text: str) -> Receipt:

@@ -60,7 +60,8 @@ def test_a_log_grows_in_any_steps_and_proves_every_entry(tmp_path_factory, steps
     note = notes.decoded((folder / "log/checkpoint").read_text())
     for index in {0, size // 2, size - 1, min(255, size - 1), min(256, size - 1)}:
         assert tiles.inclusion(index, size) == merkle.inclusion_proof(found, index)
-        again = receipts.decoded(receipts.receipt(tiles, index, note).encoded())
+        (made_receipt,) = receipts.receipts(tiles, [index], note)
+        again = receipts.decoded(made_receipt.encoded())
         again.check(made[index])
         with pytest.raises(ProofRefused):
             again.check(b"another entry")

@@ -223,7 +223,7 @@ def logged(world: World, given: Evidence) -> Evidence:
     entries = [entry_of(one, read(one)) for one in given.statements]
     first, state = writer.append(entries)
     note = state.note().signed(key)
-    made = tuple(receipts.receipt(writer.tiles, first + n, note) for n in range(len(entries)))
+    made = receipts.receipts(writer.tiles, range(first, first + len(entries)), note)
     return replace(given, keys=tuple(world.ring.envelopes()), receipts=(*given.receipts, *made))
 
 
