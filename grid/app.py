@@ -240,7 +240,7 @@ def open_zone(folder: Path, settings: Settings | None = None, *, role: str = "")
         with database.write() as tx:
             context.lease_id = drivers.lease_id = leases.take(tx, role)
     libraries = Libraries(database, settings.zone)
-    namespace = build(context, LocalVaults(drivers), libraries)
+    namespace = build(context, LocalVaults(drivers), libraries, folder / settings.authority)
     desks = (PolicyDesk(namespace, policy, Stewards(settings.stewards)), TapeDesk(namespace, libraries))
     host = MicroserviceHost(namespace, *desks)
     policy.connect(host)

@@ -64,6 +64,9 @@ class Settings:
     """A table of groups and their locations, such as `stewards = { nanomax_stewards = ["/demo/data/*/nanomax/**"] }`: their
     members see decisions and jobs there, and explain for others. Not in the environment. Restart."""
 
+    authority: str = _setting("authority")
+    """The folder of the root of keys that the zone believes (`root.json`, `records`, `revocations`), relative to the zone's folder. Restart."""
+
     block_trees: str = _setting("off")
     """`on` has a tree of SHA-256 digests made over the blocks (1 MiB) of everything that is stored, while its bytes pass; with it a damaged
     copy is told from a good one where no checksum is recorded, and the damaged block is named. Restart."""

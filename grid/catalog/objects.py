@@ -181,6 +181,7 @@ def delete_object(tx: Transaction, data_id: int) -> None:
     tx.run("DELETE FROM avu_links WHERE entity_id = :id", parameters)
     tx.run("DELETE FROM replicas WHERE data_id = :id", parameters)
     tx.run("DELETE FROM block_trees WHERE data_id = :id", parameters)
+    tx.run("DELETE FROM attestations WHERE data_id = :id", parameters)
     tx.run("DELETE FROM data_objects WHERE id = :id", parameters)
 
 

@@ -191,3 +191,14 @@ write_leaves = Table(
     Column("records", LargeBinary),
     PrimaryKeyConstraint("token", "stream"),
 )
+
+attestations = Table(
+    "attestations",  # evidence about contents, as it was attached
+    metadata,
+    id_column("id", primary_key=True),
+    id_column("data_id", index=True),
+    Column("evidence", LargeBinary, nullable=False),
+    text_column("state", None),  # the verdict when it was attached
+    text_column("added_by", None),
+    Column("added_at", Double, nullable=False),
+)

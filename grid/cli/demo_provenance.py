@@ -54,6 +54,14 @@ def main() -> int:
             )
             rods.types("beamgrid log check log", folder=folder)
             heading(
+                "The zone believes the root too: the evidence is attached to the scan, once it was judged"
+            )
+            shutil.copytree(
+                folder / "keys", folder / "zone/authority", ignore=shutil.ignore_patterns("private")
+            )
+            rods.types(f"iprov attach {PLACE}/{scan.name} {scan.name}.evidence.json", folder=folder)
+            rods.types(f"iprov export {PLACE}/{scan.name} {scan.name}.evidence.json", folder=folder)
+            heading(
                 "Whoever has the file, its evidence and the root can judge it, without the grid and without the log"
             )
             _judged(rods, folder, 0)

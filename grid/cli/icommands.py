@@ -4,7 +4,19 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
 
-from grid.cli.icmd import account, administer, catalog, listing, policy, program, space, tape, transfer, tree
+from grid.cli.icmd import (
+    account,
+    administer,
+    catalog,
+    listing,
+    policy,
+    program,
+    provenance,
+    space,
+    tape,
+    transfer,
+    tree,
+)
 
 
 def _command(name: str, build: Callable[[], ArgumentParser], run: program.Run) -> Callable[[], None]:
@@ -47,4 +59,5 @@ istage = _command("istage", tape.istage_parser, tape.istage)
 itape = _command("itape", tape.itape_parser, tape.itape)
 iscrub = _command("iscrub", tape.iscrub_parser, tape.iscrub)
 ispace = _command("ispace", space.ispace_parser, space.ispace)
+iprov = _command("iprov", provenance.iprov_parser, provenance.iprov)
 ireg = _command("ireg", tree.ireg_parser, tree.ireg)

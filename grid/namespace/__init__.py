@@ -7,9 +7,11 @@ metadata, users or resources.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from grid.namespace.access import AccessChange, AccessRights
 from grid.namespace.administration import Administration, Vaults
+from grid.namespace.attestations import Attestations
 from grid.namespace.checksums import ChecksumRequest, Checksums
 from grid.namespace.collections import Collections
 from grid.namespace.context import NamespaceContext
@@ -47,10 +49,11 @@ class Namespace:
     recalls: Recalls
     fixity: Fixity
     posix: PosixFolders
+    attestations: Attestations
 
 
-def build(context: NamespaceContext, vaults: Vaults, desk: RecallDesk) -> Namespace:
-    """Join the operations over one context."""
+def build(context: NamespaceContext, vaults: Vaults, desk: RecallDesk, keys: Path) -> Namespace:
+    """Join the operations over one context; `keys` is the folder of the root of keys that the zone believes."""
     finisher, recalls = Finisher(context), Recalls(context, desk)
     context.bring = recalls.bring
     objects = DataObjects(context, finisher)
@@ -72,6 +75,7 @@ def build(context: NamespaceContext, vaults: Vaults, desk: RecallDesk) -> Namesp
         recalls=recalls,
         fixity=Fixity(context, replicas),
         posix=PosixFolders(context),
+        attestations=Attestations(context, keys),
     )
 
 

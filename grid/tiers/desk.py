@@ -49,6 +49,9 @@ class TapeDesk:
             "scrub_start": (self._scrub_start, {"resource": str, "rate": int, "repair": bool}),
             "scrub_show": (self._scrub_show, {"scrub": int}),
             "scrub_stop": (self._scrub_stop, {"scrub": int}),
+            "attestation_add": (self._attach, {"path": str, "evidence": str}),
+            "attestation_show": (self._namespace.attestations.show, {"text": str}),
+            "attestation_export": (self._namespace.attestations.export, {"text": str}),
             "block_tree": (self._block_tree, {"path": str}),
             "space_reserve": (
                 self._space_reserve,
@@ -208,6 +211,9 @@ class TapeDesk:
         with self._database.write() as tx:
             scrubs.end(tx, scrub, "stopped")
         return self._scrub_show(caller, scrub)[0]
+
+    def _attach(self, caller: Caller, path: str, evidence: str) -> dict[str, Any]:
+        return self._namespace.attestations.attach(caller, path, evidence).as_json()
 
     def _block_tree(self, caller: Caller, path: str) -> dict[str, Any]:
         """The root of the tree over an object's blocks, and what of it is kept."""

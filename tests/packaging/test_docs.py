@@ -53,12 +53,23 @@ def test_the_readme_prints_the_demos_own_rule() -> None:
 
 def test_every_command_has_help_with_examples(capsys) -> None:
     from grid.cli import icmd
-    from grid.cli.icmd import account, administer, catalog, listing, policy, space, tape, transfer, tree
+    from grid.cli.icmd import (
+        account,
+        administer,
+        catalog,
+        listing,
+        policy,
+        provenance,
+        space,
+        tape,
+        transfer,
+        tree,
+    )
 
     assert icmd.__doc__
     builders = [
         getattr(module, name)
-        for module in (account, administer, catalog, listing, policy, space, tape, transfer, tree)
+        for module in (account, administer, catalog, listing, policy, provenance, space, tape, transfer, tree)
         for name in dir(module)
         if name.endswith("_parser")
     ]

@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -469,3 +470,46 @@ def test_a_zone_without_block_trees_says_so(shell: Shell, home: str) -> None:
     assert "has no block tree; the setting `block_trees` has one made" in shell.refused(
         "ichksum", "--tree", "a"
     )
+
+
+def test_evidence_is_attached_shown_and_exported(shell: Shell, served: Served, home: str) -> None:
+    folder, name = shell.folder, f"{home}/run7"
+    program = lambda *command: shell.run("beamgrid", *command)  # noqa: E731
+    (folder / "run7").write_bytes(b"frames" * 100_000)
+    assert program("keys", "init", "keys", "--zone", served.zone).returncode == 0
+    assert program("keys", "issue", "keys", "eiger", "--role", "instrument", "--scope", home).returncode == 0
+    signed = (
+        "sign",
+        "acquisition",
+        "run7",
+        "--as",
+        name,
+        "--key",
+        "keys/private/eiger.key",
+        "--beamline",
+        "b",
+        "--instrument",
+        "i",
+    )
+    assert program(*signed, "--stream", "run7", "--authority", "keys").returncode == 0
+    shell.ok("iput", "run7", name)
+    assert "the zone believes no root of keys" in shell.refused("iprov", "attach", name, "run7.evidence.json")
+    authority = served.folder / "authority"
+    shutil.copytree(folder / "keys", authority, ignore=shutil.ignore_patterns("private"))
+    try:
+        assert f"{name}: not_logged: it is signed and unchanged" in shell.ok(
+            "iprov", "attach", name, "run7.evidence.json"
+        )
+        shown = json.loads(shell.ok("iprov", "show", name, "--json"))
+        assert [step["signer"] for step in shown["steps"]] == ["eiger"]
+        shell.ok("iprov", "export", name, "out.json")
+        assert (
+            program("verify", "run7", "--evidence", "out.json", "--root", "keys/root.json").returncode == 20
+        )
+        shell.ok("iput", "a", f"{home}/other")
+        assert "unsigned: no statement is about this content" in shell.refused(
+            "iprov", "attach", f"{home}/other", "run7.evidence.json"
+        )
+        assert "cannot be read" in shell.run("iprov", "attach", name, "none").stderr.decode()
+    finally:
+        shutil.rmtree(authority)

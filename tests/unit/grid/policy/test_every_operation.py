@@ -23,7 +23,10 @@ from grid.namespace import (
 from grid.tiers.arrivals import Arrivals
 from grid.tiers.libraries import Libraries
 from grid.tiers.operator import TapeOperator
+from provenance.authority import KeyRecord
 from provenance.blocks import tree_of
+from provenance.keyring import Keyring
+from provenance.signing import Acquisition, sign_files
 from rules.events import EVENTS
 
 HOME = "/tempZone/home/rods"
@@ -62,6 +65,17 @@ def grown(zone: Zone, rods) -> None:
     zone.namespace.objects.put(rods, f"{HOME}/b", b"x", WriteRequest(resource_name="both"))
     administration.add_child(rods, "both", "two")
     assert zone.namespace.replicas.complete(rods, f"{HOME}/b") == []
+
+
+def attested(zone: Zone) -> str:
+    """Evidence about an object, of an instrument whose root the zone believes."""
+    ring = Keyring.create(zone.folder / "authority", "tempZone", keys=1, threshold=1)
+    key, _ = ring.new_key("instrument")
+    times = ("2026-01-01T00:00:00Z", "2099-01-01T00:00:00Z")
+    ring.issue(KeyRecord("instrument", key.public, "instrument", ("/tempZone",), *times), key, time=times[0])
+    file = zone.folder / "old"
+    file.write_bytes(b"old")
+    return sign_files([(OBJECT, file)], Acquisition("b", "i", "s"), key).encoded().decode()
 
 
 def seen_tree(zone: Zone, rods) -> None:
@@ -141,6 +155,9 @@ OPERATIONS: dict[str, tuple[Do, set[str]]] = {
     "replicas.copy": (lambda z, r: z.namespace.replicas.copy(r, OBJECT, f"{HOME}/copy", WriteRequest(), force=False), {"object copy", "object read", "object create", "object close"}),
     "replicas.trim": (lambda z, r: (second(z, r), z.namespace.replicas.trim(r, OBJECT, TrimRequest(replica_number=1))), {"replica trim", "replica create", "resource change"}),
     "replicas.complete": (grown, {"replica create", "resource change"}),
+    "attestations.attach": (lambda z, r: z.namespace.attestations.attach(r, OBJECT, attested(z)), {"attestation add"}),
+    "attestations.show": (lambda z, r: (attested(z), z.namespace.attestations.show(r, OBJECT)), {"object stat"}),
+    "attestations.export": (lambda z, r: (z.namespace.attestations.attach(r, OBJECT, attested(z)), z.namespace.attestations.export(r, OBJECT)), {"attestation add", "object stat"}),
     "fixity.tree": (seen_tree, {"object stat"}),
     "fixity.verify": (lambda z, r: z.namespace.fixity.verify(r, OBJECT, 0), {"replica verify"}),
     "fixity.mark_damaged": (lambda z, r: z.namespace.fixity.mark_damaged(r, OBJECT, 0, "bad"), {"replica verify"}),
@@ -183,7 +200,7 @@ def test_the_table_names_every_operation(sqlite_zone: Zone) -> None:
     space = sqlite_zone.namespace
     found = {
         f"{part}.{name}"
-        for part in ("access", "administration", "checksums", "collections", "objects", "metadata", "moves", "records", "replicas", "users", "recalls", "fixity", "posix")
+        for part in ("access", "administration", "checksums", "collections", "objects", "metadata", "moves", "records", "replicas", "users", "recalls", "fixity", "posix", "attestations")
         for name in dir(type(getattr(space, part)))
         if not name.startswith("_")
     }  # fmt: skip
