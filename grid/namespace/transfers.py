@@ -20,7 +20,7 @@ from grid.catalog.database import Transaction
 from grid.catalog.leases import OpenWrite
 from grid.catalog.registration import FinishedWrite, Outboxed
 from grid.codes import Status
-from grid.errors import ChecksumMismatch, InvalidArgument, LeaseLost
+from grid.errors import ChecksumMismatch, InvalidArgument, LeaseLost, StorageFailed
 from grid.model import Caller, DataObject, Replica, ReplicaStatus, Resource
 from grid.namespace import steps
 from grid.namespace.context import NamespaceContext
@@ -84,6 +84,7 @@ class OpenForWriting:
         truncate: the new content does not begin with the old one.
         source: the replica whose content a change begins with, where that is another one.
         changed: at least one byte was written, or the content was cut.
+        failed: bytes that were to be written are not in the file; what there is will never be the object's content.
         expected_bytes: how much is going to come, -1 where nobody said.
         blocks: sees the blocks that pass this stream, where a tree is wanted.
         stream: the name of a further stream, for what it saw.
@@ -110,6 +111,7 @@ class OpenForWriting:
     source: Replica | None = None
     file: StagedFile | None = None
     ended: bool = False
+    failed: bool = False
     blocks: BlocksSeen | None = None
     stream: str = ""
     expected_bytes: int = -1
@@ -193,12 +195,14 @@ class OpenForWriting:
             self.behind.append((_WRITING.submit(file.write, data, self.position), hashed))
             self.position += len(data)
             return len(data)
+        self.failed, had_failed = True, self.failed
         try:
             with storage_errors():
                 count = file.write(data, self.position)
         finally:
             for one in hashed:
                 one.result()
+        self.failed = had_failed
         steps.reached("bytes.after")
         self.position += count
         return count
@@ -216,8 +220,9 @@ class OpenForWriting:
                 view, head = memoryview(data), -self.position % BLOCK_BYTES
                 end = head + (len(view) - head) // BLOCK_BYTES * BLOCK_BYTES
                 self.blocks.see(self.position, view[:head])
-                found.append(beside(self.blocks.see, self.position + head, view[head:end]))
-                self._seeing += found[-1:]
+                seeing = beside(self.blocks.see, self.position + head, view[head:end])
+                found.append(seeing)
+                self._seeing = [one for one in self._seeing if not one.done() or one.exception()] + [seeing]
                 self.blocks.see(self.position + end, view[end:])
         return found
 
@@ -232,8 +237,10 @@ class OpenForWriting:
     def _finish_writes(self, left: int) -> None:
         while len(self.behind) > left:
             written, hashed = self.behind.popleft()
+            self.failed, had_failed = True, self.failed
             with storage_errors():
                 written.result()
+            self.failed = had_failed
             for one in hashed if left else ():
                 one.result()  # the buffer is used again
             steps.reached("bytes.after")
@@ -287,9 +294,8 @@ class OpenForWriting:
         if self.ended:
             return
         self.ended = True
-        wait(
-            [written for written, _ in self.behind]
-        )  # the descriptor is not to be another's while it is written to
+        # the descriptor is not to be another's while it is written to
+        wait([written for written, _ in self.behind])
         if self.file is not None:
             self.file.close()
         if not self.owner:
@@ -315,6 +321,10 @@ class OpenForWriting:
 
     def _commit(self) -> None:
         self.finish_writes()
+        if self.failed:
+            raise StorageFailed(
+                f"bytes of `{self.path}` could not be written; it is again what it was before"
+            )
         if not self.changed and not self.truncate and not self.entry.is_new:
             self._unchanged()
             return

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from grid.app import Zone
-from grid.errors import NotFound, StorageFull
+from grid.errors import NotFound, StorageFailed, StorageFull
 from grid.namespace import WriteRequest
 from grid.namespace.digests import of_bytes
 from grid.namespace.transfers import BEHIND_BYTES, DEPTH
@@ -91,3 +91,32 @@ def test_giving_up_waits_for_what_is_under_way(zone: Zone, rods, monkeypatch) ->
         writing.write(piece, keeps=True)
     writing.abandon()
     assert closed == ["written"] * DEPTH + ["closed"]
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+def test_who_goes_on_after_a_failed_write_and_closes_stores_nothing(
+    zone: Zone, rods, monkeypatch, keeps: bool
+) -> None:
+    zone.namespace.objects.put(rods, PATH, b"before", WriteRequest())
+    write, calls = DiskFile.write, list[int]()
+
+    def full_once(self: DiskFile, data, offset: int) -> int:
+        calls.append(offset)
+        if len(calls) == 2:
+            raise OutOfSpace("no room is left")
+        return write(self, data, offset)
+
+    writing = opened(zone, rods)
+    writing.staged()
+    monkeypatch.setattr(DiskFile, "write", full_once)
+    refused = 0
+    for piece in pieces(6):
+        try:
+            writing.write(piece, keeps=keeps)
+        except StorageFull:
+            refused += 1
+    assert refused == 1
+    with pytest.raises(StorageFailed, match="could not be written; it is again what it was before"):
+        writing.commit()
+    zone.namespace.finisher.finish()
+    assert zone.namespace.objects.stat(rods, PATH).size_bytes == 6
