@@ -82,7 +82,8 @@ def judge(found: BlockTree, name: str, evidence: Evidence, authority: Authority)
 
     Args:
         found: the tree over the file as it is.
-        name: the logical path that it should be; what is said of other paths is looked at only where none is said of this one.
+        name: the logical path that it should be. Contents are matched by digest, so one that was renamed is still itself; but one that lies
+            where another was signed is not.
         evidence: what there is.
         authority: whose keys are believed.
     """
@@ -91,7 +92,10 @@ def judge(found: BlockTree, name: str, evidence: Evidence, authority: Authority)
     mine = [
         (envelope, read_) for envelope, read_ in about if isinstance(read_, Malformed) or _names(read_, root)
     ]
-    if not any(isinstance(read_, Statement) for _, read_ in mine):
+    said = [one for _, one in mine if isinstance(one, Statement)]
+    if not said or (
+        name and not any(_is_about(one, name, root) for one in said) and _signed_as(about, name, authority)
+    ):
         return _nothing_said(found, name, about, evidence, authority)
     # what a stranger signed contradicts nobody
     others = [one for envelope, one in about if isinstance(one, Statement) and authority.signers(envelope)]
@@ -119,6 +123,22 @@ def _names(statement: Statement, root: str) -> bool:
     return any(subject.digest.get(TREE) == root for subject in statement.subjects)
 
 
+def _is_about(statement: Statement, name: str, root: str) -> bool:
+    return any(subject.name == name and subject.digest.get(TREE) == root for subject in statement.subjects)
+
+
+def _signed_as(
+    about: Iterable[tuple[Envelope, Statement | Malformed]], name: str, authority: Authority
+) -> bool:
+    """Whether somebody whom the root knows signed some content under a name."""
+    return any(
+        isinstance(statement, Statement)
+        and any(subject.name == name for subject in statement.subjects)
+        and bool(authority.signers(envelope))
+        for envelope, statement in about
+    )
+
+
 def _nothing_said(
     found: BlockTree,
     name: str,
@@ -126,9 +146,13 @@ def _nothing_said(
     evidence: Evidence,
     authority: Authority,
 ) -> Verdict:
-    """No statement names this content: it was changed since, where one is about its path, or it was never signed."""
+    """No statement is about this content here: it was changed or exchanged, where one is about its path, or was never signed."""
     root = found.root.hex()
     about = list(about)
+    names = {one.name for _, read_ in about if isinstance(read_, Statement) for one in read_.subjects}
+    if not name and len(names) > 1:
+        reason = f"no statement is about this content, and the evidence is about {len(names)} others; say which it should be"
+        return Verdict(root, UNSIGNED, reason, (), 0)
     for envelope, statement in about:
         if isinstance(statement, Malformed):
             continue

@@ -270,6 +270,22 @@ def test_a_log_that_nobody_knows_or_that_did_not_sign(world: World, tmp_path: Pa
     assert world.judge(replace(made, receipts=(instrument,))).state == "not_logged", "an instrument is no log"
 
 
+def test_a_file_that_lies_where_another_was_signed(world: World) -> None:
+    run7 = world.sign()
+    world.file.write_bytes(b"of another run")
+    other = "/maxiv/data/nanomax/run8.h5"
+    run8 = world.sign(path=other, said=Acquisition("nanomax", "eiger2x1m", "run8"))
+    both = replace(run7, statements=(*run7.statements, *run8.statements), trees=(*run7.trees, *run8.trees))
+    exchanged = world.judge(both, b"of another run", PATH)
+    assert (exchanged.state, exchanged.exit_status) == ("tampered", 40)
+    assert f"differ from what was signed as `{PATH}`" in exchanged.reason
+    assert world.judge(both, b"of another run", other).state == "not_logged"
+    assert world.judge(both, b"of another run", "/maxiv/data/nanomax/renamed.h5").state == "not_logged"
+    assert world.judge(both, b"of another run", "").state == "not_logged"
+    unknown = world.judge(both, b"of nobody", "")
+    assert (unknown.state, "about 2 others; say which" in unknown.reason) == ("unsigned", True)
+
+
 def test_a_stranger_contradicts_nobody(world: World, tmp_path: Path) -> None:
     made = logged(world, world.sign())
     world.file.write_bytes(b"another content")
