@@ -13,6 +13,8 @@ from grid.catalog.database import Transaction
 from grid.codes import Status
 from grid.errors import (
     AccessDenied,
+    CatalogBusy,
+    CatalogUnavailable,
     ChecksumMismatch,
     GridError,
     InvalidArgument,
@@ -205,7 +207,11 @@ class Replicas:
                 raise StorageFailed(
                     f"what was written of `{found.path}` to `{leaf.name}` does not read the same"
                 )
+            steps.reached("register.before")
             self._register_copy(event, found, source, leaf, existing, name, size)
+            steps.reached("register.after")
+        except (CatalogBusy, CatalogUnavailable):
+            raise  # the commit may have happened; a staged file that nothing refers to is swept later
         except BaseException:
             with storage_errors():
                 driver.unlink_staged(name)

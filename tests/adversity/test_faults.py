@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from grid.app import Zone
-from grid.errors import ResourceUnavailable, StorageFailed, StorageFull
+from grid.errors import CatalogUnavailable, ResourceUnavailable, StorageFailed, StorageFull
 from grid.namespace import WriteRequest
+from grid.namespace.replicas import Replicas
 from resources import OutOfSpace
 from resources.disk import DiskFile
 from tests.conftest import Served, make_zone, serve
@@ -158,3 +159,26 @@ def test_a_vault_that_is_mounted_read_only_refuses_writes_and_serves_reads(
     with zone.database.read() as tx:
         assert [r.size_bytes for r in space.objects.find(tx, path).replicas] == [3]
         assert tx.value("SELECT count(*) FROM data_objects WHERE name = 'b'") == 0
+
+
+def test_a_copy_whose_recording_may_have_happened_keeps_its_file(
+    zone: Zone, rods, tmp_path: Path, monkeypatch
+) -> None:
+    """The catalog goes away after the commit and before it could say so."""
+    path, space = "/tempZone/home/rods/a", zone.namespace
+    space.administration.add_resource(rods, "two", "unixfilesystem", f"localhost:{tmp_path}/two")
+    space.objects.put(rods, path, b"kept", WriteRequest())
+    register = Replicas._register_copy
+
+    def gone(self, *arguments):
+        register(self, *arguments)
+        raise CatalogUnavailable("the connection broke")
+
+    monkeypatch.setattr(Replicas, "_register_copy", gone)
+    with pytest.raises(CatalogUnavailable):
+        space.replicas.replicate(rods, path, "two")
+    space.finisher.finish()
+    assert [space.fixity.verify(rods, path, number).what for number in (0, 1)] == [
+        "recorded now",
+        "recorded now",
+    ]
