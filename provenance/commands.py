@@ -12,9 +12,10 @@ from provenance import dsse, evidence, notes, receipts
 from provenance.authority import REASONS, ROLES, Authority, KeyRecord, Root
 from provenance.errors import Malformed, ProofRefused, ProvenanceError
 from provenance.evidence import Evidence
+from provenance.files import write_for_good
 from provenance.keyfiles import FileKey
 from provenance.keyring import Keyring
-from provenance.log import LogInconsistent, LogWriter, audited, entry_of, write_for_good
+from provenance.log import LogInconsistent, LogWriter, audited, entry_of
 from provenance.receipts import Receipt
 from provenance.signing import Acquisition, now, read_file, sign_files
 from provenance.statements import read
@@ -57,7 +58,7 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "  beamgrid log append ./log run7.h5.evidence.json --key log.key\n  beamgrid log check ./log"), formatter_class=_RAW))  # fmt: skip
     verify = commands.add_parser("verify", help="judge a file by its evidence, without any server", epilog=(
         "example:\n  beamgrid verify run7.h5 --root maxiv-root.json\n\n"
-        "exit status: 0 verified, 10 unsigned, 20 evidence is incomplete, 30 suspect, 40 tampered or not valid, 50 wrong use"),
+        "exit status: 0 verified, 10 unsigned, 20 evidence is incomplete, 40 tampered or not valid, 50 wrong use"),
         formatter_class=_RAW)  # fmt: skip
     verify.add_argument("file", type=Path)
     verify.add_argument("--evidence", type=Path, help="(FILE.evidence.json)")

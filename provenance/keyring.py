@@ -15,6 +15,7 @@ from provenance import dsse
 from provenance.authority import ROLES, Authority, KeyRecord, NotAuthorised, Root, revocation, signed_by_all
 from provenance.dsse import Envelope
 from provenance.errors import Malformed, ProvenanceError
+from provenance.files import write_for_good
 from provenance.keyfiles import FileKey, KeyRefused
 
 
@@ -24,13 +25,6 @@ class KeyUnknown(ProvenanceError):
 
 def _file_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "_", name)
-
-
-def _write(file: Path, data: bytes) -> None:
-    """Write a file that is there as a whole or not at all."""
-    part = file.with_name(f".{file.name}.part")
-    part.write_bytes(data)
-    part.replace(file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +53,7 @@ class Keyring:
             for number in range(1, keys + 1)
         ]
         root = Root(zone, 1, threshold, {key.keyid: key.public for key in made})
-        _write(folder / "root.json", root.envelope().signed(*made[:threshold]).encoded())
+        write_for_good(folder / "root.json", root.envelope().signed(*made[:threshold]).encoded())
         return cls(folder)
 
     def root_envelope(self) -> Envelope:
@@ -119,7 +113,7 @@ class Keyring:
             raise Malformed(f"found the role `{record.role}`; {', '.join(ROLES)} are some")
         root = self._root_keys()
         statement = record.statement(time=time, actor=root[0].name)
-        _write(file, signed_by_all(statement, (*root, *also, key)))
+        write_for_good(file, signed_by_all(statement, (*root, *also, key)))
 
     def new_key(self, name: str) -> tuple[FileKey, Path]:
         """A new private key, in the folder until somebody takes it to where it signs."""
@@ -158,4 +152,4 @@ class Keyring:
         """
         record, root = self._named(name), self._root_keys()
         said = revocation(record, reason, invalid_from, last_good, time=time, actor=root[0].name)
-        _write(self.folder / f"revocations/{_file_name(name)}.json", signed_by_all(said, root))
+        write_for_good(self.folder / f"revocations/{_file_name(name)}.json", signed_by_all(said, root))

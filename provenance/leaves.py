@@ -12,8 +12,8 @@ from hashlib import sha256
 from typing import Final
 
 VERSION: Final = 1
-BLOCKS, FRAMES, CHUNKS, MISSING = 1, 2, 3, 4
-"""Kinds: blocks of a file, frames as received, stored chunks of a dataset, an entry that never came."""
+BLOCKS: Final = 1
+"""The kind of a leaf that is a block of a file."""
 
 _HEADER: Final = struct.Struct(">BBHIQQQ")
 
@@ -23,7 +23,7 @@ class LeafHeader:
     """The place of a leaf's bytes.
 
     Attributes:
-        kind: `BLOCKS`, `FRAMES`, `CHUNKS` or `MISSING`.
+        kind: what the bytes are; `BLOCKS` so far.
         index: the entry's number in its tree.
         length: bytes that follow.
         id: of the stream or dataset; 0 for a file's blocks, which are the same wherever the file lies.

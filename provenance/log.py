@@ -13,7 +13,6 @@ Source: C2SP tlog-tiles (v1.0.0).
 """
 
 import hashlib
-import os
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from typing import Final
 from provenance import jcs, merkle, notes
 from provenance.dsse import Envelope
 from provenance.errors import Malformed, ProvenanceError
+from provenance.files import write_for_good
 from provenance.merkle import HASH_BYTES, RightEdge, leaf_hash
 from provenance.notes import Checkpoint, NoteSigner
 from provenance.statements import TREE, Statement
@@ -194,22 +194,6 @@ def unbundled(data: bytes) -> list[bytes]:
         found.append(data[place + 2 : place + 2 + length])
         place += 2 + length
     return found
-
-
-def write_for_good(file: Path, data: bytes) -> None:
-    """Write a file, which is there as a whole or not at all, and survives a crash of the machine."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.part")
-    with part.open("wb") as opened:
-        opened.write(data)
-        opened.flush()
-        os.fsync(opened.fileno())
-    part.replace(file)
-    descriptor = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _counts(size: int, levels: int = 1) -> list[tuple[int, int]]:

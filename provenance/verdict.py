@@ -16,13 +16,13 @@ from provenance.evidence import Evidence
 from provenance.log import entry_of
 from provenance.statements import TREE, Statement, Subject, read
 
-TAMPERED, BAD_SIGNATURE, EQUIVOCATION, LOG_INCONSISTENT, KEY_REVOKED, KEY_SUSPECT, OUT_OF_SCOPE, NOT_LOGGED, UNKNOWN_SIGNER, UNSIGNED, MISSING, VERIFIED = (
-    "tampered", "bad_signature", "equivocation", "log_inconsistent", "key_revoked", "key_suspect", "out_of_scope", "not_logged", "unknown_signer", "unsigned",
-    "missing_evidence", "verified",
+TAMPERED, BAD_SIGNATURE, EQUIVOCATION, LOG_INCONSISTENT, KEY_REVOKED, OUT_OF_SCOPE, NOT_LOGGED, UNKNOWN_SIGNER, UNSIGNED, VERIFIED = (
+    "tampered", "bad_signature", "equivocation", "log_inconsistent", "key_revoked", "out_of_scope", "not_logged", "unknown_signer", "unsigned",
+    "verified",
 )  # fmt: skip
 
 EXIT: Final = {
-    VERIFIED: 0, UNSIGNED: 10, MISSING: 20, NOT_LOGGED: 20, UNKNOWN_SIGNER: 20, KEY_SUSPECT: 30, OUT_OF_SCOPE: 40,
+    VERIFIED: 0, UNSIGNED: 10, NOT_LOGGED: 20, UNKNOWN_SIGNER: 20, OUT_OF_SCOPE: 40,
     KEY_REVOKED: 40, BAD_SIGNATURE: 40, TAMPERED: 40, EQUIVOCATION: 40, LOG_INCONSISTENT: 40,
 }  # fmt: skip
 """State to the exit status of a program that found it."""

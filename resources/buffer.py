@@ -214,6 +214,7 @@ class BufferDriver(DiskDriver):
     def take_over(self, other: "BufferDriver") -> None:
         """Go on with what another driver of this process, of the same resource, had taken of the account."""
         self._pool.recover(other._pool.drain())
+        self._paid = other._paid
 
     def free_bytes(self) -> int | None:
         under = super().free_bytes()

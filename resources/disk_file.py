@@ -56,7 +56,15 @@ def translated(what: str) -> Iterator[None]:
 class DiskFile:
     """An open file of a disk vault, for reading and, in the staging area, for writing."""
 
-    __slots__ = ("_descriptor", "_direct", "_folder_descriptor", "_fresh", "_name", "_room_taken")
+    __slots__ = (
+        "_descriptor",
+        "_direct",
+        "_direct_refused",
+        "_folder_descriptor",
+        "_fresh",
+        "_name",
+        "_room_taken",
+    )
 
     def __init__(
         self, descriptor: int, name: str, folder_descriptor: int | None = None, *, room_taken: bool = False, direct: int = -1,
@@ -66,12 +74,18 @@ class DiskFile:
         self._folder_descriptor = folder_descriptor
         self._room_taken = room_taken
         self._direct = direct
+        self._direct_refused = False
         self._fresh = 0
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether whole blocks go past the page cache."""
+        return self._direct >= 0 and not self._direct_refused
 
     def write(self, data: bytes | bytearray | memoryview, offset: int) -> int:
         view = memoryview(data)
         try:
-            done = self._write_direct(view, offset) if self._direct >= 0 else 0
+            done = self._write_direct(view, offset) if self.is_direct else 0
             fresh = len(view) - done
             while done < len(view):
                 done += os.pwrite(self._descriptor, view[done:], offset + done)
@@ -96,13 +110,9 @@ class DiskFile:
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
-            self._close_direct()  # the buffer does not begin at a block, or the file system wants larger ones
+            # the buffer does not begin at a block, or the file system wants larger ones; the descriptor stays, another write may use it
+            self._direct_refused = True
         return done
-
-    def _close_direct(self) -> None:
-        if self._direct >= 0:
-            os.close(self._direct)
-            self._direct = -1
 
     def read_into(self, buffer: bytearray | memoryview, offset: int) -> int:
         with translated(f"reading `{self._name}`"):
@@ -137,7 +147,9 @@ class DiskFile:
         return self._descriptor
 
     def close(self) -> None:
-        self._close_direct()
+        if self._direct >= 0:
+            os.close(self._direct)
+            self._direct = -1
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1

@@ -1,5 +1,6 @@
 """Signed statements about data objects: attached, judged by the zone's own root of keys, and handed on."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from grid.namespace.data_objects import object_facts
 from grid.namespace.ports import Event
 from grid.namespace.storage import Tree
 from provenance import evidence
-from provenance.authority import Authority, Root
+from provenance.authority import Authority
 from provenance.blocks import BlockTree
 from provenance.errors import ProvenanceError
 from provenance.evidence import Evidence
@@ -111,16 +112,8 @@ class Attestations:
         path, _, _, attached = self._attached(caller, text)
         if not attached:
             raise NotFound(f"nothing is attached to `{paths.printable(path)}`")
-        ring, authority = self._authority()
-        together = _together(attached)
-        made = Evidence(
-            ring.root_envelope(),
-            tuple(ring.envelopes()),
-            together.statements,
-            together.trees,
-            together.receipts,
-        )
-        assert isinstance(authority.root, Root), "it was checked before it is handed on"
+        ring, _ = self._authority()  # checked before it is handed on
+        made = replace(_together(attached), root=ring.root_envelope(), keys=tuple(ring.envelopes()))
         return made.encoded().decode()
 
     def _attached(self, caller: Caller, text: str) -> tuple[str, DataObject, Tree, list[dict[str, Any]]]:

@@ -275,8 +275,6 @@ class Replicas:
             storage.vault_of(leaf),
         )
         scheme = scheme_of(source.checksum) if source.checksum else "sha2"
-        if storage.is_limited(leaf) or storage.is_limited(tree.by_id[source.resource_id]):
-            there = None  # bytes that others move would not keep to the limits
         if there is not None and target is not None and there.vault.kind == target.kind == "xrootd":
             seen = self._sent_between_servers(found, source, there, target, name)
             if seen is not None:

@@ -318,13 +318,14 @@ class Storage:
             return replica.physical_path
         return self.driver(resource, check=False).physical_path(self.place_of(path))
 
-    def is_limited(self, resource: Resource) -> bool:
-        """Whether a resource's bytes a second or open files are limited, which only drivers of the zone's processes keep to."""
+    def _is_limited(self, resource: Resource) -> bool:
         said = _settings("", resource.context)
         return "max_rate" in said or "max_open" in said
 
     def vault_of(self, resource: Resource) -> Vault | None:
-        """A resource as another process can reach it; None for one that is here only."""
+        """A resource as another process can reach it; None for one that is here only, or whose limits only drivers here keep to."""
+        if self._is_limited(resource):
+            return None
         if resource.type == "xrootd":
             return Vault(
                 "xrootd", resource.vault_path, resource.id, *server_of(resource.host, resource.context)

@@ -276,8 +276,11 @@ class OpenForWriting:
         return 0 if self.truncate else (self.source or self.replica).size_bytes
 
     def leave(self) -> None:
-        """End a parallel stream without deciding anything."""
+        """End a parallel stream without deciding anything; one of which a write failed ends the write of all."""
         self.finish_writes()
+        if self.failed:
+            self.abandon()
+            return
         self.ended = True
         if self.file is not None:
             with storage_errors():
@@ -298,7 +301,7 @@ class OpenForWriting:
         wait([written for written, _ in self.behind])
         if self.file is not None:
             self.file.close()
-        if not self.owner:
+        if not self.owner and not self.failed:
             return
         with self.context.database.write() as tx:
             entry = leases.open_by_token(tx, self.entry.token)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from provenance import log, merkle, notes, receipts
+from provenance import files, log, merkle, notes, receipts
 from provenance.errors import Malformed, ProofRefused
 from provenance.keyfiles import FileKey, PublicKey
 from provenance.log import LogBusy, LogInconsistent, LogWriter, TileFiles, tile_path
@@ -249,5 +249,5 @@ def test_files_survive_a_crash_of_the_machine(tmp_path: Path, monkeypatch) -> No
     monkeypatch.setattr(
         os, "fsync", lambda fd: (synced.append(os.readlink(f"/proc/self/fd/{fd}")), sync(fd))[1]
     )
-    log.write_for_good(tmp_path / "a/b", b"data")
+    files.write_for_good(tmp_path / "a/b", b"data")
     assert [Path(one).name for one in synced] == [".b.part", "a"]

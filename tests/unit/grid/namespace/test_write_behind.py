@@ -5,7 +5,7 @@ import os
 import pytest
 
 from grid.app import Zone
-from grid.errors import NotFound, StorageFailed, StorageFull
+from grid.errors import LeaseLost, NotFound, StorageFailed, StorageFull
 from grid.namespace import WriteRequest
 from grid.namespace.digests import of_bytes
 from grid.namespace.transfers import BEHIND_BYTES, DEPTH
@@ -118,5 +118,31 @@ def test_who_goes_on_after_a_failed_write_and_closes_stores_nothing(
     assert refused == 1
     with pytest.raises(StorageFailed, match="could not be written; it is again what it was before"):
         writing.commit()
+    zone.namespace.finisher.finish()
+    assert zone.namespace.objects.stat(rods, PATH).size_bytes == 6
+
+
+@pytest.mark.parametrize("end", ["leave", "abandon"])
+def test_a_write_that_failed_in_a_further_stream_ends_the_write_of_all(
+    zone: Zone, rods, monkeypatch, end: str
+) -> None:
+    zone.namespace.objects.put(rods, PATH, b"before", WriteRequest())
+    first = opened(zone, rods)
+    first.write(b"x" * 10)
+    other = zone.namespace.objects.open_for_writing(rods, PATH, WriteRequest(token=first.token))
+    other.position = 10
+    other.staged()
+    write = DiskFile.write
+
+    def full(self: DiskFile, data: object, offset: int) -> int:
+        raise OutOfSpace("no room is left")
+
+    monkeypatch.setattr(DiskFile, "write", full)
+    with pytest.raises(StorageFull):
+        other.write(b"y" * 10)
+    monkeypatch.setattr(DiskFile, "write", write)
+    getattr(other, end)()
+    with pytest.raises(LeaseLost):
+        first.commit()
     zone.namespace.finisher.finish()
     assert zone.namespace.objects.stat(rods, PATH).size_bytes == 6

@@ -153,3 +153,20 @@ def test_a_cartridge_is_repacked_as_in_process(zone: Zone, rods, computing: Coun
         tape.read(kept)
     tape.work()
     assert tape.read(kept) == b"frames" * 100
+
+
+def test_a_limited_resource_is_read_where_its_limits_are_kept(
+    zone: Zone, rods, computing: Counted, tmp_path: Path
+) -> None:
+    space = zone.namespace
+    space.administration.add_resource(
+        rods, "slow", "unixfilesystem", f"localhost:{tmp_path}/slow", "max_rate=1 GB"
+    )
+    path = put(zone, rods, "limited")
+    before = computing.done
+    assert space.replicas.replicate(rods, path, "slow") == 400_000
+    space.finisher.finish()
+    assert space.fixity.verify(rods, path, 1).what == "same"
+    assert computing.done == before
+    assert space.fixity.verify(rods, path, 0).what == "same"
+    assert computing.done == before + 1
