@@ -10,8 +10,8 @@ from grid.app import Zone
 from grid.errors import ChecksumMismatch, InvalidArgument, ResourceUnavailable, StorageFailed
 from grid.model import DataObject, ReplicaStatus
 from grid.namespace import TrimRequest, WriteRequest
+from grid.namespace.copying import Copying
 from grid.namespace.ports import Event
-from grid.namespace.replicas import Replicas
 from resources import PermanentResourceError
 from resources.xrootd import XrootdDriver, XrootdFile
 from tests.xrootd_server import XrootdServer, own_server
@@ -105,13 +105,13 @@ def test_servers_send_each_other_copies_and_what_arrives_is_verified(
         space.objects.put(rods, f"{HOME}/{name}", data, request)
     space.finisher.finish()
     passed = list[str]()
-    streamed = Replicas._streamed
+    streamed = Copying._streamed
 
-    def watched(self: Replicas, event: Event, found: DataObject, *rest):
+    def watched(self: Copying, event: Event, found: DataObject, *rest):
         passed.append(found.path)
         return streamed(self, event, found, *rest)
 
-    monkeypatch.setattr(Replicas, "_streamed", watched)
+    monkeypatch.setattr(Copying, "_streamed", watched)
     with own_server(tmp_path_factory.mktemp("second")) as second:
         add(zone, rods, second, "grid2")
         assert space.replicas.replicate(rods, f"{HOME}/a", "grid2") == len(data)
