@@ -81,15 +81,17 @@ def test_a_copy_is_there_or_not_and_can_be_made_again(
     with resource(kind, tmp_path, tmp_path_factory) as (location, context):
         add(folder, kind, location, context)
         armed = serve(folder, env={"BEAMGRID_KILL_AT": step, "BEAMGRID_KILL_GATE": str(gate)})
-        session = armed.session(connection_timeout=3)
-        with session.data_objects.open(PATH, "w") as file:
-            file.write(DATA)
-        session.data_objects.chksum(PATH)
-        gate.touch()
-        with pytest.raises(NetworkException):  # the server died under the client
-            session.data_objects.replicate(PATH, resource="target")
-        time.sleep(0.1)
-        armed.stop(9)
+        try:
+            session = armed.session(connection_timeout=3)
+            with session.data_objects.open(PATH, "w") as file:
+                file.write(DATA)
+            session.data_objects.chksum(PATH)
+            gate.touch()
+            with pytest.raises(NetworkException):  # the server died under the client
+                session.data_objects.replicate(PATH, resource="target")
+            time.sleep(0.1)
+        finally:
+            armed.stop(9)
         gate.unlink()
         (folder / "run/port").unlink(missing_ok=True)
 
