@@ -17,7 +17,7 @@ from provenance.statements import Statement, Subject, read
 
 ROOT_TYPE: Final = "application/vnd.beamgrid.root+json"
 ROLES: Final = (
-    "instrument", "gateway", "kernel-runner", "mover", "publisher", "log", "witness", "steward", "verifier", "service",
+    "instrument", "gateway", "kernel-runner", "mover", "publisher", "log", "witness", "steward", "verifier", "service", "researcher",
 )  # fmt: skip
 
 
@@ -137,12 +137,18 @@ class KeyRecord:
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """A key is not valid any more: what it signed from `invalid_from` on is not, what it signed after `last_good` is suspect."""
+    """A key is not valid any more: what it signed from `invalid_from` on is not, what it signed after `last_good` is suspect.
+
+    The times are those of a clock; a log's entries count before them, where the revocation names them.
+    """
 
     keyid: str
     reason: str
     invalid_from: str
     last_good: str
+    log: str = ""
+    invalid_from_entry: int | None = None
+    last_good_entry: int | None = None
 
 
 REASONS: Final = ("retired", "superseded", "compromised", "lost")
@@ -179,8 +185,9 @@ class Authority:
             elif statement.kind == "revocation":
                 said = statement.predicate
                 revocations[said["keyid"]] = Revocation(
-                    said["keyid"], said["reason"], said["invalid_from"], said["last_good"]
-                )
+                    said["keyid"], said["reason"], said["invalid_from"], said["last_good"], said.get("log", ""),
+                    said.get("invalid_from_entry"), said.get("last_good_entry"),
+                )  # fmt: skip
             else:
                 raise Malformed(f"found a statement `{statement.predicate_type}` among the records of keys")
         return cls(root, records, revocations)
@@ -203,13 +210,29 @@ def _record(statement: Statement) -> KeyRecord:
     )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class EntryRange:
+    """Entries of a log: what a key signed is suspect after `last_good`, and not valid from `invalid_from` on."""
+
+    log: str
+    last_good: int
+    invalid_from: int
+
+
 def revocation(
-    record: KeyRecord, reason: str, invalid_from: str, last_good: str, *, time: str, actor: str
+    record: KeyRecord,
+    reason: str,
+    invalid_from: str,
+    last_good: str,
+    *,
+    time: str,
+    actor: str,
+    entries: EntryRange | None = None,
 ) -> Statement:
     """To be signed by the root.
 
     Raises:
-        Malformed: the reason is none, or the times are in the wrong order.
+        Malformed: the reason is none, or the times or entries are in the wrong order.
     """
     if reason not in REASONS:
         raise Malformed(f"found `{reason}` as a reason; {', '.join(REASONS)} are some")
@@ -217,10 +240,18 @@ def revocation(
         raise Malformed(
             f"the key was last known good at {last_good}, after {invalid_from}, from when on it is not valid"
         )
-    predicate = {
+    predicate: dict[str, Any] = {
         "time": time, "actor": actor, "name": record.name, "keyid": record.keyid, "reason": reason,
         "invalid_from": invalid_from, "last_good": last_good,
     }  # fmt: skip
+    if entries is not None:
+        if entries.last_good > entries.invalid_from:
+            raise Malformed(
+                f"the key was last known good at entry {entries.last_good}, after {entries.invalid_from}, from where on it is not valid"
+            )
+        predicate |= {
+            "log": entries.log, "invalid_from_entry": entries.invalid_from, "last_good_entry": entries.last_good,
+        }  # fmt: skip
     return Statement.of("revocation", [Subject(record.name, {"keyid": record.keyid})], predicate)
 
 

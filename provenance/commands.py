@@ -19,7 +19,8 @@ from provenance.log import LogInconsistent, LogWriter, audited, entry_of
 from provenance.receipts import Receipt
 from provenance.signing import Acquisition, now, read_file, sign_files
 from provenance.statements import read
-from provenance.verdict import EXIT, LOG_INCONSISTENT, NOT_COVERED, Verdict, judge
+from provenance.states import EXIT, LOG_INCONSISTENT
+from provenance.verdict import NOT_COVERED, Verdict, judge
 
 NAMES = ("keys", "sign", "log", "verify")
 USAGE = 50

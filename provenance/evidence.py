@@ -1,20 +1,27 @@
 """Evidence: everything that is needed to judge a file elsewhere and later, in one JSON file.
 
     {"format": "beamgrid-evidence/1", "root": ENVELOPE, "keys": [ENVELOPE...], "statements": [ENVELOPE...],
-     "trees": [{"bytes": 3145728, "level": 0, "digests": "hexadecimal digits"}...], "receipts": [TEXT...]}
+     "trees": [{"bytes": 3145728, "level": 0, "digests": "hexadecimal digits"}...], "receipts": [TEXT...], "promises": [TEXT...],
+     "salts": {DIGEST: "hexadecimal digits"}, "chunks": [{...}...]}
+
+`salts` are those of statements that a log commits to without telling what it commits to, by the SHA-256 of the envelope; `chunks` say where stored
+chunks of HDF5 files lie (see `provenance.chunks`). Both may be left out, as may be `promises`.
 
 Nothing in it is believed because it is there: statements and records are signed, and trees are those of the roots that statements name. Whose root is
 believed, the reader decides.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from provenance import dsse, jcs, receipts
+from provenance import chunks, dsse, jcs, promises, receipts
 from provenance.blocks import BlockTree
+from provenance.chunks import ChunkProof
 from provenance.dsse import Envelope
 from provenance.errors import Malformed
+from provenance.promises import Promise
 from provenance.receipts import Receipt
 
 FORMAT: Final = "beamgrid-evidence/1"
@@ -31,11 +38,22 @@ class Evidence:
     statements: tuple[Envelope, ...]
     trees: tuple[BlockTree, ...] = ()
     receipts: tuple[Receipt, ...] = ()
+    promises: tuple[Promise, ...] = ()
+    salts: Mapping[str, bytes] = field(default_factory=dict)
+    chunks: tuple[ChunkProof, ...] = ()
 
     def encoded(self) -> bytes:
         """As JSON, in its one form."""
+        more: dict[str, jcs.Json] = {}
+        if self.promises:
+            more["promises"] = [one.encoded() for one in self.promises]
+        if self.salts:
+            more["salts"] = {digest: salt.hex() for digest, salt in self.salts.items()}
+        if self.chunks:
+            more["chunks"] = [one.as_json() for one in self.chunks]
         return jcs.encode(
             {
+                **more,
                 "format": FORMAT,
                 "root": None if self.root is None else _json(self.root),
                 "keys": [_json(one) for one in self.keys],
@@ -57,6 +75,9 @@ def _json(envelope: Envelope) -> jcs.Json:
     return jcs.decode(envelope.encoded(), most_bytes=MOST_BYTES)
 
 
+_NAMES: Final = {"format", "root", "keys", "statements", "trees", "receipts", "promises", "salts", "chunks"}
+
+
 def decoded(text: bytes) -> Evidence:
     """Evidence from a file.
 
@@ -66,20 +87,35 @@ def decoded(text: bytes) -> Evidence:
     found = jcs.decode(text, most_bytes=MOST_BYTES)
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise Malformed(f"found no evidence; an object with `format` `{FORMAT}` was expected")
-    unknown = sorted(found.keys() - {"format", "root", "keys", "statements", "trees", "receipts"})
+    unknown = sorted(found.keys() - _NAMES)
     if unknown:
         raise Malformed(f"evidence has no `{unknown[0]}`")
     root = found.get("root")
     return Evidence(
         None if root is None else dsse.of_json(root), _envelopes(found, "keys"), _envelopes(found, "statements"),
-        tuple(_tree(one) for one in _listed(found, "trees")), tuple(_receipt(one) for one in _listed(found, "receipts")),
+        tuple(_tree(one) for one in _listed(found, "trees")), tuple(receipts.decoded(_text(one)) for one in _listed(found, "receipts")),
+        tuple(promises.decoded(_text(one)) for one in _listed(found, "promises")), _salts(found.get("salts", {})),
+        tuple(chunks.proof_of_json(one) for one in _listed(found, "chunks")),
     )  # fmt: skip
 
 
-def _receipt(found: Any) -> Receipt:
+def _text(found: Any) -> str:
     if not isinstance(found, str):
-        raise Malformed("a receipt in evidence is a text")
-    return receipts.decoded(found)
+        raise Malformed("receipts and promises in evidence are texts")
+    return found
+
+
+def _salts(found: Any) -> dict[str, bytes]:
+    if not isinstance(found, dict) or len(found) > MOST_ENVELOPES:
+        raise Malformed("`salts` of evidence are an object of digests and salts")
+    for digest, salt in found.items():
+        if (
+            not re.fullmatch(r"[0-9a-f]{64}", digest)
+            or not isinstance(salt, str)
+            or not re.fullmatch(r"[0-9a-f]{64}", salt)
+        ):
+            raise Malformed("a salt is 32 bytes in hexadecimal digits, by the SHA-256 of its envelope")
+    return {digest: bytes.fromhex(salt) for digest, salt in found.items()}
 
 
 def _listed(found: dict[str, Any], name: str) -> Sequence[Any]:

@@ -12,7 +12,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from provenance import dsse
-from provenance.authority import ROLES, Authority, KeyRecord, NotAuthorised, Root, revocation, signed_by_all
+from provenance.authority import (
+    ROLES,
+    Authority,
+    EntryRange,
+    KeyRecord,
+    NotAuthorised,
+    Root,
+    revocation,
+    signed_by_all,
+)
 from provenance.dsse import Envelope
 from provenance.errors import Malformed, ProvenanceError
 from provenance.files import write_for_good
@@ -143,7 +152,16 @@ class Keyring:
             raise
         return file
 
-    def revoke(self, name: str, reason: str, *, invalid_from: str, last_good: str, time: str) -> None:
+    def revoke(
+        self,
+        name: str,
+        reason: str,
+        *,
+        invalid_from: str,
+        last_good: str,
+        time: str,
+        entries: EntryRange | None = None,
+    ) -> None:
         """Say that a key is not valid any more.
 
         Raises:
@@ -151,5 +169,7 @@ class Keyring:
             Malformed: the reason is none, or the times are in the wrong order.
         """
         record, root = self._named(name), self._root_keys()
-        said = revocation(record, reason, invalid_from, last_good, time=time, actor=root[0].name)
+        said = revocation(
+            record, reason, invalid_from, last_good, time=time, actor=root[0].name, entries=entries
+        )
         write_for_good(self.folder / f"revocations/{_file_name(name)}.json", signed_by_all(said, root))

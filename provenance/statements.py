@@ -1,9 +1,8 @@
-"""Statements about digests: in-toto Statement v1 with predicates of our own, and what each has to say.
+"""Statements about digests: in-toto Statement v1 with predicates of our own.
 
 Source: in-toto attestation framework, Statement v1 and ResourceDescriptor v1.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -11,25 +10,11 @@ from typing import Any, Final
 from provenance import jcs
 from provenance.dsse import IN_TOTO, Envelope
 from provenance.errors import Malformed
+from provenance.predicates import DIGEST, PREDICATES, check_predicate
 
 STATEMENT: Final = "https://in-toto.io/Statement/v1"
 PREDICATE: Final = "https://w3id.org/beamgrid/prov/{}/v1"
 TREE: Final = "merkle_sha256"
-TIME: Final = re.compile(r"\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-6]\dZ")
-
-_COMMON: Final = {"time": "time", "actor": "text", "zone": "text?"}
-SCHEMAS: Final[Mapping[str, Mapping[str, str]]] = {
-    "acquisition": {
-        **_COMMON, "beamline": "text", "instrument": "text", "stream_id": "text", "visit": "text?", "serial": "text?",
-        "firmware": "text?", "frames": "count?", "lost": "ranges?",
-    },
-    "key": {
-        **_COMMON, "name": "text", "algorithm": "text", "public": "hex", "role": "text", "scope": "texts", "not_before": "time",
-        "not_after": "time", "storage": "text", "predecessor": "text?",
-    },
-    "revocation": {**_COMMON, "name": "text", "keyid": "text", "reason": "text", "invalid_from": "time", "last_good": "time"},
-}  # fmt: skip
-"""Predicate to its fields; `?` marks what may be left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +74,7 @@ def read(envelope: Envelope) -> Statement:
     kind, predicate, subjects = found.get("predicateType"), found.get("predicate"), found.get("subject")
     if not isinstance(kind, str) or not isinstance(predicate, dict) or not isinstance(subjects, list):
         raise Malformed("a statement has a `predicateType`, a `predicate` and a list of `subject`s")
-    name = next((name for name in SCHEMAS if PREDICATE.format(name) == kind), "")
+    name = next((name for name in PREDICATES if PREDICATE.format(name) == kind), "")
     if name:
         if jcs.encode(found) != envelope.payload:
             raise Malformed("a statement of ours is not written in the one form that it has")
@@ -104,48 +89,8 @@ def _subject(found: Any) -> Subject:
     if not isinstance(name, str) or not isinstance(annotations, dict):
         raise Malformed("a subject's `name` is a text and its `annotations` an object")
     for algorithm, value in digest.items():
-        if not isinstance(value, str) or not re.fullmatch(r"[0-9a-f]{8,128}", value):
+        if not isinstance(value, str) or not DIGEST.fullmatch(value):
             raise Malformed(
                 f"the digest `{algorithm}` of a subject is no hexadecimal number in small letters"
             )
     return Subject(name, digest, annotations)
-
-
-def check_predicate(kind: str, predicate: Mapping[str, Any]) -> None:
-    """Check what a predicate says.
-
-    Raises:
-        Malformed: a field is missing, unknown, or not of its kind.
-    """
-    schema = SCHEMAS[kind]
-    unknown = sorted(predicate.keys() - schema.keys())
-    if unknown:
-        raise Malformed(f"`{kind}` has no field `{unknown[0]}`; it has {', '.join(schema)}")
-    for name, wanted in schema.items():
-        if name not in predicate:
-            if not wanted.endswith("?"):
-                raise Malformed(f"`{kind}` lacks `{name}`")
-        elif not _is(predicate[name], wanted.removesuffix("?")):
-            raise Malformed(
-                f"`{name}` of `{kind}` is `{predicate[name]!r:.60}`; a {wanted.removesuffix('?')} was expected"
-            )
-
-
-def _is(value: Any, kind: str) -> bool:
-    if kind == "count":
-        return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    if kind == "texts":
-        return isinstance(value, list) and all(isinstance(one, str) for one in value)
-    if kind == "ranges":
-        return isinstance(value, list) and all(
-            isinstance(one, list)
-            and len(one) == 2
-            and all(_is(end, "count") for end in one)
-            and one[0] <= one[1]
-            for one in value
-        )
-    if not isinstance(value, str):
-        return False
-    if kind == "time":
-        return TIME.fullmatch(value) is not None
-    return re.fullmatch(r"([0-9a-f]{2})+", value) is not None if kind == "hex" else value != ""
