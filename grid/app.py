@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+import policies
 from grid import config, logs
 from grid.catalog import bundles, jobs, leases, schema
 from grid.catalog import resources as resource_rows
@@ -21,6 +22,10 @@ from grid.catalog.limits import CatalogUse
 from grid.catalog.specific import SpecificQueries
 from grid.config import Settings
 from grid.errors import CatalogBusy, CatalogUnavailable, ConfigurationError, GridError
+from grid.evidence.contents import Contents
+from grid.evidence.sequencer import Sequencer
+from grid.evidence.setup import make_keys
+from grid.evidence.signers import ServiceKeys
 from grid.model import VAULT_TYPES, Resource
 from grid.namespace import Namespace, NamespaceContext, build, steps
 from grid.namespace.storage import Storage, storage_errors
@@ -59,6 +64,8 @@ from resources.xrootd import XrootdDriver, server_of
 KEY_FILE: Final = "keys/zone.key"
 PORT_FILE: Final = "run/port"
 VAULT: Final = "vault"
+_POLICY: Final = "policy"
+_SIGNING: Final = "provenance.policy"
 
 _log = logging.getLogger("beamgrid.app")
 
@@ -179,8 +186,11 @@ def initialise(
     port: int,
     catalog: str = "",
     policy: str = "",
+    signing: bool = False,
 ) -> None:
     """Make a zone in an empty or new folder: settings, key, catalog and the vault of its first resource.
+
+    With `signing` it gets a root of keys, a key for each of its services, and a policy that has them sign.
 
     Raises:
         ConfigurationError: the folder holds a zone already.
@@ -189,6 +199,7 @@ def initialise(
     if (folder / config.FILE_NAME).exists():
         raise ConfigurationError(f"`{folder}` holds a zone already; nothing was changed")
     folder.mkdir(parents=True, exist_ok=True)
+    policy = policy or (_POLICY if signing else "")
     lines = [f'zone = "{zone}"', f'admin = "{admin}"', f'host = "{host}"', f"port = {port}"]
     if catalog:
         lines.append(f'catalog = "{catalog}"')
@@ -216,6 +227,11 @@ def initialise(
         raise
     finally:
         database.close()
+    if signing:
+        make_keys(zone, folder / settings.authority, folder / settings.signing_keys)
+        if policy == _POLICY:
+            (folder / _POLICY).mkdir(exist_ok=True)
+            (folder / _POLICY / _SIGNING).write_text(policies.text(_SIGNING), "utf-8")
     temporary.rename(folder / config.FILE_NAME)
 
 
@@ -240,7 +256,9 @@ def open_zone(folder: Path, settings: Settings | None = None, *, role: str = "")
         with database.write() as tx:
             context.lease_id = drivers.lease_id = leases.take(tx, role)
     libraries = Libraries(database, settings.zone)
-    namespace = build(context, LocalVaults(drivers), libraries, folder / settings.authority)
+    namespace = build(
+        context, LocalVaults(drivers), libraries, folder / settings.authority, folder / settings.log
+    )
     desks = (PolicyDesk(namespace, policy, Stewards(settings.stewards)), TapeDesk(namespace, libraries))
     host = MicroserviceHost(namespace, *desks)
     policy.connect(host)
@@ -321,6 +339,34 @@ def tiers_kept(zone: Zone) -> Iterator[None]:
             thread.join(timeout=5)
 
 
+@contextlib.contextmanager
+def evidence_kept(zone: Zone) -> Iterator[None]:
+    """Threads of this process sign and log what the zone states, as far as they are elected, until the block ends."""
+    sequencer, stopping = sequencer_of(zone), threading.Event()
+    threads = [
+        threading.Thread(target=run, args=(stopping,), name=name, daemon=True)
+        for name, run in (("sequencer", sequencer.run), ("trees", sequencer.make_trees))
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        for thread in threads:
+            thread.join(timeout=5)
+
+
+def sequencer_of(zone: Zone) -> Sequencer:
+    """Who signs and logs for a zone, in this process."""
+    folder, settings, contents = zone.folder, zone.settings, Contents(zone.namespace)
+    private = folder / settings.signing_keys
+    return Sequencer(
+        zone.database, settings.zone, ServiceKeys(private, folder / settings.authority), folder / settings.log,
+        private / "log.state", zone.namespace.context.lease_id, contents.tree, contents.is_public,
+    )  # fmt: skip
+
+
 def serve(folder: Path, settings: Settings) -> int:
     """Serve a zone in the foreground until SIGTERM; returns the exit status."""
     logs.set_up(settings.log_format, settings.log_level)
@@ -367,7 +413,7 @@ def serve(folder: Path, settings: Settings) -> int:
             worker = JobWorker(
                 zone.database, zone.policy, zone.host, zone.namespace, threads=settings.job_threads
             )
-            with tiers_kept(zone):
+            with tiers_kept(zone), evidence_kept(zone):
                 worker.run()
 
         _with_zone(folder, settings, "jobs", work)

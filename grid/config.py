@@ -67,6 +67,13 @@ class Settings:
     authority: str = _setting("authority")
     """The folder of the root of keys that the zone believes (`root.json`, `records`, `revocations`), relative to the zone's folder. Restart."""
 
+    log: str = _setting("provenance/log")
+    """The folder of the zone's log of statements, relative to the zone's folder; publish it with any web server. Restart."""
+
+    signing_keys: str = _setting("keys/signing")
+    """The folder of the private keys with which the zone's services sign, and of the log's last signed state, relative to the zone's folder.
+    Restart."""
+
     block_trees: str = _setting("off")
     """`on` has a tree of SHA-256 digests made over the blocks (1 MiB) of everything that is stored, while its bytes pass; with it a damaged
     copy is told from a good one where no checksum is recorded, and the damaged block is named. Restart."""

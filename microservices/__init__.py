@@ -5,7 +5,7 @@ They ask the grid only through `microservices.ports`, and know nothing of how it
 
 from collections.abc import Mapping
 
-from microservices import nexus, objects
+from microservices import nexus, objects, statements
 from microservices.ports import ByteReader, Grid, MicroserviceError, Standing
 from microservices.registry import REGISTRY, Declaration, Parameter
 
@@ -25,4 +25,5 @@ __all__ = [
     "declarations",
     "nexus",
     "objects",
+    "statements",
 ]

@@ -1,7 +1,8 @@
 """What microservices may ask of the grid; implemented on its operations, with the caller's rights."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class ByteReader(Protocol):
@@ -18,6 +19,27 @@ class ByteReader(Protocol):
 
 class Grid(Protocol):
     """The grid as one caller may use it."""
+
+    @property
+    def user(self) -> str:
+        """Who acts, as `name#zone`."""
+
+    def ask_for_statement(
+        self, kind: str, paths: Sequence[str], said: Mapping[str, Any], *, inputs: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """Have the present contents of objects signed for; returns `id` and `predicate` of the statement."""
+
+    def ask_for_place(self, kind: str, path: str, said: Mapping[str, Any]) -> dict[str, Any]:
+        """Have a statement about a collection as such signed."""
+
+    def ask_for_everything_in(self, kind: str, path: str, said: Mapping[str, Any]) -> dict[str, Any]:
+        """Have a statement about a collection, and all contents in it, signed."""
+
+    def ask_for_erased(self, path: str, said: Mapping[str, Any]) -> dict[str, Any]:
+        """Have a statement about what was erased below a collection signed."""
+
+    def verify(self, path: str) -> dict[str, Any]:
+        """Judge every object of a collection: `trusted_until`, a time, and `first_failure`, the worst state."""
 
     def open(self, path: str) -> ByteReader:
         """A data object to read."""

@@ -71,6 +71,20 @@ class Evidence:
         return next((tree for tree in self.trees if tree.root.hex() == root), None)
 
 
+def joined(several: Sequence[Evidence]) -> Evidence:
+    """Several pieces as one; what is in two is there once. Receipts stay beside their statements as far as they were in order."""
+    return Evidence(
+        next((one.root for one in several if one.root is not None), None),
+        tuple(dict.fromkeys(envelope for one in several for envelope in one.keys)),
+        tuple(dict.fromkeys(envelope for one in several for envelope in one.statements)),
+        tuple(dict.fromkeys(tree for one in several for tree in one.trees)),
+        tuple(dict.fromkeys(receipt for one in several for receipt in one.receipts)),
+        tuple(dict.fromkeys(promise for one in several for promise in one.promises)),
+        {digest: salt for one in several for digest, salt in one.salts.items()},
+        tuple({(proof.root, proof.path, proof.index): proof for one in several for proof in one.chunks}.values()),
+    )  # fmt: skip
+
+
 def _json(envelope: Envelope) -> jcs.Json:
     return jcs.decode(envelope.encoded(), most_bytes=MOST_BYTES)
 

@@ -10,7 +10,7 @@ from typing import Final
 from provenance.errors import Malformed
 from provenance.judging import Step
 from provenance.predicates import PREDICATES
-from provenance.statements import TREE, Statement
+from provenance.statements import PLACE, TREE, Statement
 from provenance.states import (
     BAD_SIGNATURE,
     EQUIVOCATION,
@@ -44,8 +44,13 @@ def inputs_of(statement: Statement) -> list[tuple[str, str]]:
 
 
 def roots_of(statement: Statement) -> set[str]:
-    """The trees that a statement is about."""
-    return {subject.digest[TREE] for subject in statement.subjects if TREE in subject.digest}
+    """The trees, or places, that a statement is about."""
+    return {
+        subject.digest[name]
+        for subject in statement.subjects
+        for name in (TREE, PLACE)
+        if name in subject.digest
+    }
 
 
 class Graph:

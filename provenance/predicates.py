@@ -4,7 +4,7 @@ This is data, which is read by who checks statements, by who judges them, and by
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -290,9 +290,19 @@ def _is_fact(value: Any) -> bool:
     )
 
 
-_SIMPLE: Final = {
-    "count": _is_count, "texts": _is_texts, "digests": is_digests, "facts": _is_facts,
-    "truth": lambda value: isinstance(value, bool),
-    "ranges": lambda value: isinstance(value, list) and all(map(_is_range, value)),
-    "inputs": lambda value: isinstance(value, list) and bool(value) and all(map(_is_input, value)),
+def _is_truth(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_ranges(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_range, value))
+
+
+def _is_inputs(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_is_input, value))
+
+
+_SIMPLE: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "count": _is_count, "texts": _is_texts, "digests": is_digests, "facts": _is_facts, "truth": _is_truth, "ranges": _is_ranges,
+    "inputs": _is_inputs,
 }  # fmt: skip

@@ -15,6 +15,10 @@ from provenance.predicates import DIGEST, PREDICATES, check_predicate
 STATEMENT: Final = "https://in-toto.io/Statement/v1"
 PREDICATE: Final = "https://w3id.org/beamgrid/prov/{}/v1"
 TREE: Final = "merkle_sha256"
+"""The digest of a content: the root of its tree."""
+
+PLACE: Final = "path_sha256"
+"""The digest of a path, for what is said of a place and not of a content."""
 
 
 @dataclass(frozen=True, slots=True)

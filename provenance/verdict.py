@@ -65,6 +65,17 @@ class Verdict:
         """The number of the first step, from 1, that is not verified; 0 where all are."""
         return next((n for n, s in enumerate(self.steps, 1) if s.counts and s.state != VERIFIED), 0)
 
+    def graph(self) -> list[list[int]]:
+        """What each step rests on: the numbers, from 1, of those that made what it is about, or what it was made from."""
+        made: dict[str, int] = {}
+        found: list[list[int]] = []
+        for number, link in enumerate(self.links, 1):
+            before = [made[root] for root in (link.root, *link.inputs) if root in made]
+            found.append(sorted(set(before)))
+            if link.root:
+                made[link.root] = number
+        return found
+
     def as_json(self) -> dict[str, Any]:
         """As plain data."""
         return {
@@ -114,7 +125,9 @@ def judge_chunk(
         read: gives up to so many bytes of the file at an offset.
         dataset: its path in the file; the only one that the evidence has a proof of, where empty.
         index: of the chunk in the dataset, in row-major order; a frame, where chunks are frames.
-        evidence, authority, wanted: as for a whole file.
+        evidence: what there is.
+        authority: whose keys are believed.
+        wanted: what is asked for beside.
     """
     case = _Case(evidence, authority, wanted)
     able = [one for one in evidence.chunks if one.index == index and dataset in ("", one.path)]

@@ -125,7 +125,7 @@ class _Checker:
         return core.Rule(
             f"{self.policy.name}/{rule.id}", rule.title, rule.because, rule.phase, rule.event, pattern, guards,
             replace(body, names=names), replace(otherwise, id=f"{body.id}/otherwise", names=names),
-            statements.wants_digest, rule.span, self.policy.name,
+            statements.wants_digest, rule.span, self.policy.name, statements.wants_tree,
         )  # fmt: skip
 
     def _event(self, rule: ast.Rule) -> EventType | None:

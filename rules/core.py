@@ -124,6 +124,7 @@ class Rule:
     wants_digest: bool
     span: Span
     policy: str = ""
+    wants_tree: bool = False
 
 
 @dataclass(frozen=True, slots=True)

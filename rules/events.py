@@ -117,7 +117,7 @@ EVENTS: Final[Mapping[str, EventType]] = MappingProxyType(
         "publication approve": _at("a publication is approved"),
         "publication withdraw": _at("a publication is withdrawn"),
         "embargo due": _after("an embargo is over"),
-        "attestation add": _away("a signed statement was added", attestation="Attestation"),
+        "attestation add": _at("a signed statement is attached to a data object", attestation="Attestation"),
         "checkpoint publish": _away("the provenance log was signed"),
         "key revoke": _away("a signing key was revoked", key="SigningKey"),
         "peer offer": _at("a partner zone offers an object", peer="Peer"),

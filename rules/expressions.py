@@ -5,7 +5,7 @@ What `exists` was asked of is there in the rest of an `and`, in later guards, in
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from rules import ast, types
@@ -174,9 +174,7 @@ class Expressions:
     def _attribute(self, scope: Scope, node: ast.Attribute) -> tuple[Type, Op]:
         if isinstance(node.of, ast.Name) and node.of.name == "at" and "at" not in scope.variables:
             return self._capture(scope, node)
-        if isinstance(node.of, ast.Name) and node.of.name == "change" and scope.change is not None and (
-            node.name in ("old", "new")
-        ):  # fmt: skip
+        if _is_of_change(node) and scope.change is not None:
             _, of = self.elaborate(scope, node.of)
             return scope.change, Op("load", (of,), (node.name, scope.change.name, True), node.span)
         found, of = self.elaborate(scope, node.of)
@@ -285,6 +283,10 @@ class Expressions:
 
     def _exists(self, scope: Scope, node: ast.Exists) -> tuple[Type, Op]:
         found, op = self.elaborate(scope, node.operand)
+        if _is_of_change(node.operand) and scope.change is not None:
+            # what a metadata was before may be nothing at all, and so may what it is to be
+            name, kind, _ = op.data
+            return types.BOOL, Op("exists", (replace(op, data=(name, kind, False)),), span=node.span)
         if not found.option and found.name != "Any" and node.operand not in scope.present:
             self.report("E204", f"a `{found}` is always there", node.span)
         return types.BOOL, Op("exists", (op,), span=node.span)
@@ -543,6 +545,16 @@ def asked(node: ast.Expression) -> set[ast.Expression]:
     if isinstance(node, ast.Logic) and node.operator == "and":
         return set().union(*(asked(operand) for operand in node.operands))
     return set()
+
+
+def _is_of_change(node: ast.Expression) -> bool:
+    """Whether this is `change.old` or `change.new`."""
+    return (
+        isinstance(node, ast.Attribute)
+        and isinstance(node.of, ast.Name)
+        and node.of.name == "change"
+        and node.name in ("old", "new")
+    )
 
 
 def attribute_named(node: ast.Expression) -> Any:

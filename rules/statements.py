@@ -42,6 +42,7 @@ class Statements:
         self._steps = 0
         self._held = False
         self.wants_digest = False
+        self.wants_tree = False
 
     def body(self, scope: Scope, block: ast.Block, entities: tuple[tuple[int, str], ...]) -> Body:
         """A whole body over the scope's slots."""
@@ -224,6 +225,8 @@ class Statements:
         self._effects(signature, node.call.span)
         if signature.name == "checksum":
             self.wants_digest = True
+        if signature.name == "sign_ingest":
+            self.wants_tree = True
         names, args = self._x.arguments(scope, node.call, signature)
         slot = None
         if node.giving:

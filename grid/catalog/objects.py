@@ -182,6 +182,7 @@ def delete_object(tx: Transaction, data_id: int) -> None:
     tx.run("DELETE FROM replicas WHERE data_id = :id", parameters)
     tx.run("DELETE FROM block_trees WHERE data_id = :id", parameters)
     tx.run("DELETE FROM attestations WHERE data_id = :id", parameters)
+    tx.run("DELETE FROM chunk_leaves WHERE data_id = :id", parameters)
     tx.run("DELETE FROM data_objects WHERE id = :id", parameters)
 
 

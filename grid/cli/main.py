@@ -44,7 +44,12 @@ def build_parser() -> argparse.ArgumentParser:
     init.add_argument(
         "--catalog", default="", metavar="URL", help="SQLite in the folder, or postgresql://..."
     )
-    init.add_argument("--policy", default="", help="a policy file, relative to the folder")
+    init.add_argument("--policy", default="", help="a policy file, or a folder of them, relative to the folder")
+    init.add_argument(
+        "--no-signing",
+        action="store_true",
+        help="without keys for the zone's services; what they do is recorded all the same, and not signed",
+    )
     serve = commands.add_parser("serve", help="serve a zone in the foreground until SIGTERM")
     serve.add_argument("dir", type=Path)
     serve.add_argument("--workers", type=int, help="server processes")
@@ -95,11 +100,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _init(arguments: argparse.Namespace) -> int:
+    signing = not arguments.no_signing
     app.initialise(
         arguments.dir, zone=arguments.zone, admin=arguments.admin, password=_password(arguments),
-        host=arguments.host, port=arguments.port, catalog=arguments.catalog, policy=arguments.policy,
+        host=arguments.host, port=arguments.port, catalog=arguments.catalog, policy=arguments.policy, signing=signing,
     )  # fmt: skip
     print(f"zone {arguments.zone} is in {arguments.dir}; serve it with: beamgrid serve {arguments.dir}")
+    if signing:
+        print(f"its services sign what they do; keep {arguments.dir}/authority/private/root-1.key somewhere else")
     return 0
 
 

@@ -26,6 +26,7 @@ from grid.namespace.posix import PosixFolders
 from grid.namespace.recalls import Recalls
 from grid.namespace.records import ReplicaRecords
 from grid.namespace.replicas import Replicas, TrimRequest
+from grid.namespace.stating import Stating
 from grid.namespace.transfers import OpenForReading, OpenForWriting, OpenReplica
 from grid.namespace.users import Users
 
@@ -50,10 +51,11 @@ class Namespace:
     fixity: Fixity
     posix: PosixFolders
     attestations: Attestations
+    stating: Stating
 
 
-def build(context: NamespaceContext, vaults: Vaults, desk: RecallDesk, keys: Path) -> Namespace:
-    """Join the operations over one context; `keys` is the folder of the root of keys that the zone believes."""
+def build(context: NamespaceContext, vaults: Vaults, desk: RecallDesk, keys: Path, log: Path) -> Namespace:
+    """Join the operations over one context; `keys` is the folder of the root of keys that the zone believes, `log` that of its log."""
     finisher, recalls = Finisher(context), Recalls(context, desk)
     context.bring = recalls.bring
     objects = DataObjects(context, finisher)
@@ -75,7 +77,8 @@ def build(context: NamespaceContext, vaults: Vaults, desk: RecallDesk, keys: Pat
         recalls=recalls,
         fixity=Fixity(context, replicas),
         posix=PosixFolders(context),
-        attestations=Attestations(context, keys),
+        attestations=Attestations(context, keys, log),
+        stating=Stating(context),
     )
 
 

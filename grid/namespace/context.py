@@ -33,6 +33,10 @@ class NamespaceContext:
     computing: Computing | None = None
     block_trees: bool = False
 
+    def wants_tree(self, path: str) -> bool:
+        """Whether a block tree is made of what is written at a path."""
+        return self.block_trees or self.policy.wants_tree(path)
+
     def open_replica(
         self, caller: Caller, tree: Tree, replica: Replica, path: str, *, admin: bool = False
     ) -> StoredFile:

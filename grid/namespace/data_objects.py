@@ -241,14 +241,14 @@ class DataObjects:
                 )
             tree = self._context.storage.tree(tx)
         replica = next(r for r in found.replicas if r.number == entry.replica_number)
-        stream = new_name() if self._context.block_trees else ""
+        stream = new_name() if self._context.wants_tree(path) else ""
         if stream:
             with self._context.database.write(durable=False) as tx:
                 trees.begin_stream(tx, entry.token, stream)
         return OpenForWriting(
             self._context, self._finisher, caller, path, found, replica, tree.by_id[replica.resource_id],
             tree.hierarchy(replica.resource_id), entry, owner=False, truncate=entry.is_new,
-            expected_bytes=request.size_bytes, blocks=self._blocks(), stream=stream,
+            expected_bytes=request.size_bytes, blocks=self._blocks(path), stream=stream,
         )  # fmt: skip
 
     def _open_new(self, caller: Caller, path: str, request: WriteRequest) -> OpenForWriting:
@@ -269,11 +269,11 @@ class DataObjects:
         return OpenForWriting(
             self._context, self._finisher, caller, path, new, new.replicas[0], leaf,
             decided.tree.hierarchy(leaf.id), entry.of(new.id), owner=True, truncate=True, tap=self._tap(path, request), append=request.append,
-            checksum_wanted=request.register_checksum, expected_checksum=request.checksum, expected_bytes=request.size_bytes, blocks=self._blocks(),
+            checksum_wanted=request.register_checksum, expected_checksum=request.checksum, expected_bytes=request.size_bytes, blocks=self._blocks(path),
         )  # fmt: skip
 
-    def _blocks(self) -> BlocksSeen | None:
-        return BlocksSeen() if self._context.block_trees else None
+    def _blocks(self, path: str) -> BlocksSeen | None:
+        return BlocksSeen() if self._context.wants_tree(path) else None
 
     def _tap(self, path: str, request: WriteRequest) -> DigestTap | None:
         if request.checksum:
@@ -319,7 +319,7 @@ class DataObjects:
             self._context, self._finisher, caller, path, found, replica, leaf, tree.hierarchy(leaf.id), entry,
             owner=True, truncate=request.truncate, tap=self._tap(path, request) if request.truncate else None,
             append=request.append, checksum_wanted=request.register_checksum or bool(replica.checksum),
-            expected_checksum=request.checksum, expected_bytes=request.size_bytes, blocks=self._blocks(),
+            expected_checksum=request.checksum, expected_bytes=request.size_bytes, blocks=self._blocks(path),
         )  # fmt: skip
 
     def _claim(self, tx: Transaction, found: DataObject) -> DataObject:
@@ -370,7 +370,7 @@ class DataObjects:
         return OpenForWriting(
             self._context, self._finisher, caller, path, found, replica, leaf, tree.hierarchy(leaf.id), entry,
             owner=True, truncate=request.truncate, append=request.append, source=current.best_replica(),
-            checksum_wanted=request.register_checksum, expected_checksum=request.checksum, expected_bytes=request.size_bytes, blocks=self._blocks(),
+            checksum_wanted=request.register_checksum, expected_checksum=request.checksum, expected_bytes=request.size_bytes, blocks=self._blocks(path),
         )  # fmt: skip
 
     def _replica_to_write(self, tree: Tree, found: DataObject, request: WriteRequest) -> Replica | None:
@@ -480,7 +480,7 @@ class DataObjects:
         checksum: str,
     ) -> DataObject:
         leaf, asked, size = decided.leaf, decided.event, len(data)
-        tree = tree_of([data]) if self._context.block_trees else None
+        tree = tree_of([data]) if self._context.wants_tree(asked.path) else None
         event = Event(
             "object", "close", asked.caller, asked.path, 0,
             {"object": {"size": size, "checksum": checksum, "resource": leaf.name}},

@@ -97,6 +97,13 @@ class PolicyHooks(Protocol):
     def wants_digest(self, path: str) -> bool:
         """Whether a rule will ask for the digest of what is written at a path."""
 
+    def wants_tree(self, path: str) -> bool:
+        """Whether a rule will have what is written at a path signed, for which its block tree is needed."""
+
+    @property
+    def digest(self) -> str:
+        """The digest of the policy in force, in hexadecimal digits; empty where there is none."""
+
     def concerns_objects_below(self, noun: str, verb: str, path: str) -> bool:
         """Whether any rule judges this event for objects somewhere below a collection."""
 

@@ -102,7 +102,13 @@ class Replicas:
         )
         facts = {
             "object": object_facts(found, tree),
-            "replica": {"purpose": "copy", "resource": leaf.name, "size": source.size_bytes},
+            "replica": {
+                "purpose": "copy",
+                "resource": leaf.name,
+                "size": source.size_bytes,
+                "medium": leaf.medium,
+                "source": tree.by_id[source.resource_id].name,
+            },
         }
         event = Event("replica", "create", caller, path, found.id, facts, {"replica.resource": leaf.name})
         self._context.policy.before(event)

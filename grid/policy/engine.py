@@ -284,6 +284,16 @@ class PolicyEngine:
         candidates = self.bundle.current.active.candidates("after", "object close", path)
         return any(active.rule.wants_digest for active, _ in candidates)
 
+    def wants_tree(self, path: str) -> bool:
+        active = self.bundle.current.active
+        if not active.has("after", "object close"):
+            return False
+        return any(one.rule.wants_tree for one, _ in active.candidates("after", "object close", path))
+
+    @property
+    def digest(self) -> str:
+        return self.bundle.current.digest
+
     def concerns_objects_below(self, noun: str, verb: str, path: str) -> bool:
         active = self.bundle.current.active
         if verb == "rename" and active.guards_below(path):

@@ -1,7 +1,7 @@
 """Microservices on the grid's operations: for rules with the policy's rights, for clients with their own."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from grid.catalog import objects as object_rows
@@ -115,7 +115,7 @@ class MicroserviceHost:
                 with self._namespace.context.database.read() as tx:
                     return attributes.path_of(tx, value) or value.name
             return value.name
-        return value
+        return [self._plain(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 class _CallersGrid:
@@ -124,6 +124,30 @@ class _CallersGrid:
     def __init__(self, namespace: Namespace, caller: Caller) -> None:
         self._namespace = namespace
         self._caller = caller
+
+    @property
+    def user(self) -> str:
+        return self._caller.user.full_name
+
+    def ask_for_statement(
+        self, kind: str, paths: Sequence[str], said: Mapping[str, Any], *, inputs: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        return _attestation(
+            kind, self._namespace.stating.of_objects(self._caller, kind, paths, said, inputs=inputs)
+        )
+
+    def ask_for_place(self, kind: str, path: str, said: Mapping[str, Any]) -> dict[str, Any]:
+        return _attestation(kind, [self._namespace.stating.of_place(self._caller, kind, path, said)])
+
+    def ask_for_everything_in(self, kind: str, path: str, said: Mapping[str, Any]) -> dict[str, Any]:
+        return _attestation(kind, self._namespace.stating.of_everything_in(self._caller, kind, path, said))
+
+    def ask_for_erased(self, path: str, said: Mapping[str, Any]) -> dict[str, Any]:
+        return _attestation("erasure", self._namespace.stating.of_erased(self._caller, path, said))
+
+    def verify(self, path: str) -> dict[str, Any]:
+        found = self._namespace.attestations.verify_below(self._caller, path)
+        return {"trusted_until": found.trusted_until, "first_failure": found.state}
 
     def open(self, path: str) -> ByteReader:
         return _Reader(self._namespace.objects.open_for_reading(self._caller, path))
@@ -213,13 +237,18 @@ class _CallersGrid:
                 return count
             for _, name in found:
                 try:
-                    moves.unlink(self._caller, name, force=True)
+                    with self._namespace.stating.erasing(name):
+                        moves.unlink(self._caller, name, force=True)
                 except NotFound:
                     continue  # somebody else removed it
                 count += 1
 
     def replicate(self, path: str, resource: str) -> int:
         return self._namespace.replicas.replicate(self._caller, path, resource)
+
+
+def _attestation(kind: str, made: Sequence[int]) -> dict[str, Any]:
+    return {"id": " ".join(map(str, made)), "predicate": kind}
 
 
 class _Reader:

@@ -35,6 +35,7 @@ class Arrivals:
                 "purpose": "stage",
                 "resource": tree.by_id[resource_id].name,
                 "size": request.size,
+                "cartridge": request.cartridge,
             },
         }
         event = Event("replica", "stage", caller, found.path, found.id, facts)

@@ -1,0 +1,168 @@
+"""Asking for signed statements, in the transaction of what they are about; another process signs and logs them."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+from grid import paths
+from grid.catalog import collections as collection_rows
+from grid.catalog import objects as object_rows
+from grid.catalog import statements, trees
+from grid.catalog.database import Transaction
+from grid.catalog.statements import WantedSubject
+from grid.errors import AccessDenied, InvalidArgument, NotFound
+from grid.model import Caller
+from grid.namespace.context import NamespaceContext
+from provenance.errors import Malformed
+from provenance.predicates import check_predicate
+from provenance.statements import TREE
+
+MOST_SUBJECTS: Final = 500
+"""So many contents go into one statement; of a larger collection several are made."""
+
+_ANY_TIME: Final = "2000-01-01T00:00:00Z"
+
+
+class Stating:
+    """The operations that ask for statements; for rules, with the rights that their policy was granted."""
+
+    def __init__(self, context: NamespaceContext) -> None:
+        self._context = context
+
+    def of_object(
+        self, caller: Caller, kind: str, text: str, said: Mapping[str, Any], *, inputs: Sequence[str] = ()
+    ) -> int:
+        """Ask for a statement about the present content of an object.
+
+        Args:
+            caller: a rule.
+            kind: the predicate.
+            text: the object's path.
+            said: its predicate, without what the zone adds: time, actor, zone, policy.
+            inputs: paths of the objects that it was made from.
+
+        Returns:
+            The statement's id.
+
+        Raises:
+            NotFound: there is no such object.
+            AccessDenied: the policy was not granted rights there.
+            InvalidArgument: it would be no such statement.
+        """
+        return self.of_objects(caller, kind, [text], said, inputs=inputs)[0]
+
+    def of_objects(
+        self,
+        caller: Caller,
+        kind: str,
+        texts: Sequence[str],
+        said: Mapping[str, Any],
+        *,
+        inputs: Sequence[str] = (),
+    ) -> list[int]:
+        """Ask for statements about objects together; `MOST_SUBJECTS` go into one. Raises as `of_object`."""
+        with self._context.database.write() as tx:
+            subjects = [self._object(tx, caller, text) for text in texts]
+            read = [self._object(tx, caller, text) for text in inputs]
+            return self._want(tx, caller, kind, subjects, said, read)
+
+    def of_place(self, caller: Caller, kind: str, text: str, said: Mapping[str, Any]) -> int:
+        """Ask for a statement about a collection as such. Raises as `of_object`."""
+        path = self._allowed(caller, text)
+        with self._context.database.write() as tx:
+            found = collection_rows.by_path_or_none(tx, path)
+            if found is None:
+                raise NotFound(f"there is no collection `{paths.printable(path)}` to sign for")
+            return self._want(tx, caller, kind, [WantedSubject(found.id, path)], said, [])[0]
+
+    def of_everything_in(self, caller: Caller, kind: str, text: str, said: Mapping[str, Any]) -> list[int]:
+        """Ask for statements about a collection and the present content of every object in it. Raises as `of_object`."""
+        path = self._allowed(caller, text)
+        made = [self.of_place(caller, kind, path, said)]
+        after = ("", "")
+        while True:
+            with self._context.database.write() as tx:
+                page = object_rows.below(tx, path, limit=MOST_SUBJECTS, after=after)
+                if not page:
+                    return made
+                subjects = [self._object(tx, caller, name) for _, name in page]
+                made += self._want(tx, caller, kind, subjects, said, [])
+            collection, _, name = page[-1][1].rpartition("/")
+            after = (collection or "/", name)
+
+    def of_erased(self, caller: Caller, text: str, said: Mapping[str, Any]) -> list[int]:
+        """Ask for statements about what was erased below a collection and is in none yet."""
+        path = self._allowed(caller, text)
+        with self._context.database.write() as tx:
+            found = statements.erased_below(tx, path, limit=100_000)
+            subjects = [
+                WantedSubject(
+                    0, name, digest={TREE: root} if root else {"checksum_sha256": _of_text(checksum)}
+                )
+                for name, root, checksum in found
+            ]
+            return self._want(tx, caller, "erasure", subjects, said, []) if subjects else []
+
+    @contextmanager
+    def erasing(self, path: str) -> Iterator[None]:
+        """Keep the digests of an object that the block erases; they are kept before, so that no crash loses them."""
+        with self._context.database.write() as tx:
+            found = object_rows.by_path_or_none(tx, path)
+            best = found.best_replica() if found is not None else None
+            if found is None or best is None:
+                raise NotFound(f"`{paths.printable(path)}` is gone already")
+            tree = trees.of_object(tx, found.id)
+            root = tree.root.hex() if tree is not None else ""
+            kept = statements.erasing(tx, path, root, best.checksum, best.size_bytes)
+        try:
+            yield
+        except BaseException:
+            with self._context.database.write() as tx:
+                statements.not_erased(tx, kept)
+            raise
+
+    def _allowed(self, caller: Caller, text: str) -> str:
+        path = self._context.path(text).text
+        if not caller.rights_of_rules and not caller.is_admin:
+            raise AccessDenied("statements of the facility are asked for by its policy")
+        if caller.rights_of_rules and not caller.may_act_at(path):
+            raise AccessDenied(f"the policy was not granted rights at `{paths.printable(path)}`")
+        return path
+
+    def _object(self, tx: Transaction, caller: Caller, text: str) -> WantedSubject:
+        path = self._allowed(caller, text)
+        found = object_rows.by_path_or_none(tx, path)
+        if found is None:
+            raise NotFound(f"there is no data object `{paths.printable(path)}` to sign for")
+        return WantedSubject(found.id, path, statements.version_of(tx, found.id))
+
+    def _want(
+        self,
+        tx: Transaction,
+        caller: Caller,
+        kind: str,
+        subjects: Sequence[WantedSubject],
+        said: Mapping[str, Any],
+        inputs: Sequence[WantedSubject],
+    ) -> list[int]:
+        plain = {name: value for name, value in said.items() if value not in (None, "")}
+        if self._context.policy.digest:
+            plain["policy_bundle"] = self._context.policy.digest
+        example = [{"name": one.path, "digest": {TREE: "0" * 64}} for one in inputs]
+        try:
+            check_predicate(
+                kind, {**plain, "time": _ANY_TIME, "actor": "-", **({"inputs": example} if example else {})}
+            )
+        except Malformed as error:
+            raise InvalidArgument(f"this cannot be signed: {error}") from error
+        return [
+            statements.want(
+                tx, kind, subjects[n : n + MOST_SUBJECTS], plain, actor=caller.user.full_name, inputs=inputs
+            )
+            for n in range(0, len(subjects), MOST_SUBJECTS)
+        ]
+
+
+def _of_text(checksum: str) -> str:
+    return hashlib.sha256(checksum.encode()).hexdigest()
