@@ -5,7 +5,7 @@ They ask the grid only through `microservices.ports`, and know nothing of how it
 
 from collections.abc import Mapping
 
-from microservices import nexus, objects, statements
+from microservices import chunk_trees, nexus, objects, statements
 from microservices.ports import ByteReader, Grid, MicroserviceError, Standing
 from microservices.registry import REGISTRY, Declaration, Parameter
 
@@ -22,6 +22,7 @@ __all__ = [
     "MicroserviceError",
     "Parameter",
     "Standing",
+    "chunk_trees",
     "declarations",
     "nexus",
     "objects",

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from provenance.chunks import ChunkTree
+
 
 class ByteReader(Protocol):
     """A data object's bytes, in any order."""
@@ -40,6 +42,12 @@ class Grid(Protocol):
 
     def verify(self, path: str) -> dict[str, Any]:
         """Judge every object of a collection: `trusted_until`, a time, and `first_failure`, the worst state."""
+
+    def version(self, path: str) -> int:
+        """The version of an object's present content."""
+
+    def link_chunks(self, path: str, version: int, tree: ChunkTree) -> dict[str, Any]:
+        """Keep the tree over the stored chunks of a content, and have its link to the tree over its blocks signed."""
 
     def open(self, path: str) -> ByteReader:
         """A data object to read."""

@@ -44,7 +44,9 @@ def build_parser() -> argparse.ArgumentParser:
     init.add_argument(
         "--catalog", default="", metavar="URL", help="SQLite in the folder, or postgresql://..."
     )
-    init.add_argument("--policy", default="", help="a policy file, or a folder of them, relative to the folder")
+    init.add_argument(
+        "--policy", default="", help="a policy file, or a folder of them, relative to the folder"
+    )
     init.add_argument(
         "--no-signing",
         action="store_true",
@@ -107,7 +109,9 @@ def _init(arguments: argparse.Namespace) -> int:
     )  # fmt: skip
     print(f"zone {arguments.zone} is in {arguments.dir}; serve it with: beamgrid serve {arguments.dir}")
     if signing:
-        print(f"its services sign what they do; keep {arguments.dir}/authority/private/root-1.key somewhere else")
+        print(
+            f"its services sign what they do; keep {arguments.dir}/authority/private/root-1.key somewhere else"
+        )
     return 0
 
 

@@ -32,7 +32,9 @@ def make_keys(zone: str, authority: Path, private: Path) -> str:
     for role, name in [*((role, f"{zone}/{role}#{year}a") for role in ROLES), ("log", origin)]:
         key, file = ring.new_key(name)
         scope = () if role == "log" else (f"/{zone}",)
-        record = KeyRecord(name, key.public, role, scope, written_time(now), written_time(now + DAYS * 86_400))
+        record = KeyRecord(
+            name, key.public, role, scope, written_time(now), written_time(now + DAYS * 86_400)
+        )
         ring.issue(record, key, time=written_time(now))
         file.rename(private / f"{role}.key")
     return origin

@@ -6,14 +6,15 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from grid import paths
+from grid.catalog import chunks, statements, trees
 from grid.catalog import collections as collection_rows
 from grid.catalog import objects as object_rows
-from grid.catalog import statements, trees
 from grid.catalog.database import Transaction
 from grid.catalog.statements import WantedSubject
-from grid.errors import AccessDenied, InvalidArgument, NotFound
-from grid.model import Caller
+from grid.errors import AccessDenied, InvalidArgument, Locked, NotFound
+from grid.model import Access, Caller
 from grid.namespace.context import NamespaceContext
+from provenance.chunks import ChunkTree
 from provenance.errors import Malformed
 from provenance.predicates import check_predicate
 from provenance.statements import TREE
@@ -103,6 +104,48 @@ class Stating:
                 for name, root, checksum in found
             ]
             return self._want(tx, caller, "erasure", subjects, said, []) if subjects else []
+
+    def version(self, caller: Caller, text: str) -> int:
+        """The version of an object's present content.
+
+        Raises:
+            NotFound, AccessDenied: as reading.
+        """
+        found, _ = self._context.load(self._context.path(text).text, caller, Access.READ, caller.is_admin)
+        with self._context.database.read() as tx:
+            version = statements.version_of(tx, found.id)
+        if version is None:
+            raise NotFound(f"`{paths.printable(found.path)}` was removed meanwhile")
+        return version
+
+    def link_chunks(self, caller: Caller, text: str, version: int, tree: ChunkTree) -> int:
+        """Keep the tree over a content's stored chunks, and ask for its link to the tree over its blocks to be signed.
+
+        Whoever may write the object may have this done: what is stated is computed here, from the bytes.
+
+        Args:
+            caller: who has to be allowed to write it.
+            text: its path.
+            version: of the content that the tree was made of.
+            tree: over its datasets.
+
+        Returns:
+            The statement's id.
+
+        Raises:
+            NotFound, AccessDenied: as writing.
+            Locked: there is another content now.
+        """
+        found, _ = self._context.load(self._context.path(text).text, caller, Access.WRITE, caller.is_admin)
+        with self._context.database.write() as tx:
+            if not object_rows.lock(tx, found.id) or statements.version_of(tx, found.id) != version:
+                raise Locked(f"`{paths.printable(found.path)}` changed while its chunks were read")
+            chunks.save(tx, found.id, version, tree)
+            subjects = [
+                WantedSubject(found.id, found.path, version),
+                WantedSubject(0, found.path, digest={TREE: tree.root.hex()}),
+            ]
+            return self._want(tx, caller, "digest-link", subjects, {"same": "stored chunks"}, [])[0]
 
     @contextmanager
     def erasing(self, path: str) -> Iterator[None]:

@@ -21,6 +21,7 @@ from grid.namespace.fixity import NOT_GOOD, ON_TAPE
 from grid.namespace.storage import storage_errors
 from grid.policy import attributes
 from microservices import ByteReader, MicroserviceError, Standing, declarations
+from provenance.chunks import ChunkTree
 from rules import Entity
 
 
@@ -148,6 +149,14 @@ class _CallersGrid:
     def verify(self, path: str) -> dict[str, Any]:
         found = self._namespace.attestations.verify_below(self._caller, path)
         return {"trusted_until": found.trusted_until, "first_failure": found.state}
+
+    def version(self, path: str) -> int:
+        return self._namespace.stating.version(self._caller, path)
+
+    def link_chunks(self, path: str, version: int, tree: ChunkTree) -> dict[str, Any]:
+        return _attestation(
+            "digest-link", [self._namespace.stating.link_chunks(self._caller, path, version, tree)]
+        )
 
     def open(self, path: str) -> ByteReader:
         return _Reader(self._namespace.objects.open_for_reading(self._caller, path))
