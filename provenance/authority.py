@@ -12,7 +12,7 @@ from typing import Any, Final
 from provenance import jcs
 from provenance.dsse import Envelope, Signer
 from provenance.errors import Malformed
-from provenance.keyfiles import ED25519, PublicKey
+from provenance.keyfiles import ALGORITHMS, ED25519, PublicKey
 from provenance.statements import Statement, Subject, read
 
 ROOT_TYPE: Final = "application/vnd.beamgrid.root+json"
@@ -87,9 +87,9 @@ class Root:
         return root
 
 
-def _public(found: Any) -> PublicKey:
+def _public(found: Any, algorithm: str = ED25519) -> PublicKey:
     try:
-        return PublicKey(bytes.fromhex(found))
+        return PublicKey(bytes.fromhex(found), algorithm)
     except (TypeError, ValueError) as error:
         raise Malformed(
             f"found `{str(found)[:70]}` where a public key in hexadecimal digits was expected"
@@ -122,7 +122,7 @@ class KeyRecord:
     def statement(self, *, time: str, actor: str) -> Statement:
         """To be signed by the root, and by the key that it takes over from."""
         predicate = {
-            "time": time, "actor": actor, "name": self.name, "algorithm": ED25519, "public": self.public.raw.hex(),
+            "time": time, "actor": actor, "name": self.name, "algorithm": self.public.algorithm, "public": self.public.raw.hex(),
             "role": self.role, "scope": list(self.scope), "not_before": self.not_before, "not_after": self.not_after,
             "storage": self.storage,
         }  # fmt: skip
@@ -202,10 +202,10 @@ class Authority:
 
 def _record(statement: Statement) -> KeyRecord:
     said = statement.predicate
-    if said["role"] not in ROLES or said["algorithm"] != ED25519:
+    if said["role"] not in ROLES or said["algorithm"] not in ALGORITHMS:
         raise Malformed(f"found a key of the role `{said['role']}` and the algorithm `{said['algorithm']}`")
     return KeyRecord(
-        said["name"], _public(said["public"]), said["role"], tuple(said["scope"]), said["not_before"], said["not_after"],
+        said["name"], _public(said["public"], said["algorithm"]), said["role"], tuple(said["scope"]), said["not_before"], said["not_after"],
         said["storage"], said.get("predecessor", ""),
     )  # fmt: skip
 

@@ -106,15 +106,18 @@ class Graph:
     def behind(self, root: str) -> list[Link]:
         """The chain behind a content, what was first first; each statement once."""
         found: list[Link] = []
+        there: set[int] = set()
         seen: set[str] = set()
+        done: set[str] = set()
         waiting: list[tuple[str, bool]] = [(root, False)]
         while waiting:  # no recursion: a chain may be long, and a hostile one a circle
             one, entered = waiting.pop()
             members = frozenset(self.group(one))
             if entered:
-                found += self._links(
-                    one, members, {(link.place, link.step.kind) for link in found if link.place >= 0}
-                )
+                links = self._links(one, members, there, done)
+                there.update(link.place for link in links)
+                done |= members
+                found += links
                 continue
             if members & seen:
                 continue
@@ -150,21 +153,24 @@ class Graph:
 
         return [(places[place], place) for place in sorted(places, key=order)]
 
-    def _links(self, root: str, members: frozenset[str], there: set[tuple[int, str]]) -> list[Link]:
+    def _links(self, root: str, members: frozenset[str], there: set[int], done: set[str]) -> list[Link]:
+        """The steps about a content, those that are there already left out; `done` are the contents behind which everything was looked at."""
         links: list[Link] = []
         for tree, place in self._own(members):
             statement = self._statements[place]
             assert isinstance(statement, Statement), "others are not in the index"
             inputs = inputs_of(statement)
             step = self._contradicted(self._judged(place, statement, tree), statement)
-            links += [self._missing(name, step) for name, one in inputs if not one or not self.knows(one)]
-            if (place, step.kind) not in there:
+            for name, one in inputs:
+                if not one or not self.knows(one):
+                    links.append(_missing(name, step, "and the evidence says nothing of it"))
+                elif one not in done:
+                    links.append(
+                        _missing(name, step, "which goes round in a circle: it is said to be made of itself")
+                    )
+            if place not in there:
                 links.append(Link(step, place, tree, tuple(one for _, one in inputs)))
         return self._counted(root, links)
-
-    def _missing(self, name: str, step: Step) -> Link:
-        reason = f"`{name}` was read for the step `{step.kind}`, and the evidence says nothing of it"
-        return Link(Step("input", "", "", MISSING_EVIDENCE, reason, {}, (name,)), -1, "")
 
     def _counted(self, root: str, links: list[Link]) -> list[Link]:
         """Where somebody who may says how a content was made, what strangers say beside it does not count; where nobody does, that is said."""
@@ -203,3 +209,8 @@ class Graph:
                     )
                     return replace(step, state=EQUIVOCATION, reason=reason)
         return step
+
+
+def _missing(name: str, step: Step, why: str) -> Link:
+    reason = f"`{name}` was read for the step `{step.kind}`, {why}"
+    return Link(Step("input", "", "", MISSING_EVIDENCE, reason, {}, (name,)), -1, "")

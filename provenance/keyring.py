@@ -25,7 +25,7 @@ from provenance.authority import (
 from provenance.dsse import Envelope
 from provenance.errors import Malformed, ProvenanceError
 from provenance.files import write_for_good
-from provenance.keyfiles import FileKey, KeyRefused
+from provenance.keyfiles import ED25519, FileKey, KeyRefused, PublicKey
 
 
 class KeyUnknown(ProvenanceError):
@@ -113,6 +113,9 @@ class Keyring:
             KeyRefused: there is a record of that name.
             Malformed: a role that is none.
         """
+        self._keep(record, (*also, key), time)
+
+    def _keep(self, record: KeyRecord, signers: tuple[FileKey, ...], time: str) -> None:
         file = self.folder / f"records/{_file_name(record.name)}.json"
         if file.exists():
             raise KeyRefused(
@@ -122,12 +125,44 @@ class Keyring:
             raise Malformed(f"found the role `{record.role}`; {', '.join(ROLES)} are some")
         root = self._root_keys()
         statement = record.statement(time=time, actor=root[0].name)
-        write_for_good(file, signed_by_all(statement, (*root, *also, key)))
+        write_for_good(file, signed_by_all(statement, (*root, *signers)))
 
-    def new_key(self, name: str) -> tuple[FileKey, Path]:
+    def issue_for_token(
+        self,
+        name: str,
+        public: str,
+        role: str,
+        scope: tuple[str, ...],
+        not_before: str,
+        not_after: str,
+        *,
+        time: str,
+    ) -> KeyRecord:
+        """Sign and keep the record of a key that never leaves the token that made it; only the root signs it.
+
+        Args:
+            name: of the key.
+            public: the public key, in hexadecimal digits.
+            role: what it may sign.
+            scope: locations below which it may.
+            not_before: from when on.
+            not_after: until when.
+            time: now.
+        """
+        try:
+            key = PublicKey(bytes.fromhex(public))
+        except ValueError as error:
+            raise Malformed(
+                f"found `{public[:70]}` where a public key in hexadecimal digits was expected"
+            ) from error
+        record = KeyRecord(name, key, role, scope, not_before, not_after, "hsm")
+        self._keep(record, (), time)
+        return record
+
+    def new_key(self, name: str, algorithm: str = ED25519) -> tuple[FileKey, Path]:
         """A new private key, in the folder until somebody takes it to where it signs."""
         file = self.folder / f"private/{_file_name(name)}.key"
-        return FileKey.make(file, name), file
+        return FileKey.make(file, name, algorithm), file
 
     def rotate(self, name: str, successor: str, *, not_before: str, not_after: str, time: str) -> Path:
         """Issue a key that takes over from another one, signed by root, old and new key; returns the new private key's file.

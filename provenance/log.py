@@ -128,6 +128,16 @@ class TileFiles:
         nodes = _Nodes(self, size)
         return [nodes.inclusion(index) for index in indices]
 
+    def consistency(self, old: int, size: int) -> list[bytes]:
+        """The proof that the first `size` entries begin with the first `old` ones.
+
+        Raises:
+            LogInconsistent: there are not so many.
+        """
+        if not 0 <= old <= size:
+            raise LogInconsistent(f"{size} entries do not begin with {old}")
+        return _Nodes(self, size).consistency(old)
+
 
 class _Nodes:
     """Nodes of the tree over the first entries, read from tiles."""
@@ -170,6 +180,22 @@ class _Nodes:
             else:
                 proof.append(self.root(begin, middle))
                 begin = middle
+        return proof[::-1]
+
+    def consistency(self, old: int) -> list[bytes]:
+        begin, end, whole, proof = 0, self._size, True, list[bytes]()
+        if old in (0, end):
+            return []
+        while begin + old < end:  # `old` of the entries from `begin` on
+            middle = begin + (1 << (end - begin - 1).bit_length() - 1)
+            if begin + old <= middle:
+                proof.append(self.root(middle, end))
+                end = middle
+            else:
+                proof.append(self.root(begin, middle))
+                old, begin, whole = old - (middle - begin), middle, False
+        if not whole:
+            proof.append(self.root(begin, end))
         return proof[::-1]
 
 

@@ -10,7 +10,7 @@ Path("run7.h5.evidence.json").write_bytes(evidence.encoded())
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -56,7 +56,13 @@ def read_file(file: Path) -> tuple[BlockTree, str]:
 
 
 def sign_files(
-    files: Sequence[tuple[str, Path]], said: Acquisition, key: Signer, *, actor: str = "", at: str = ""
+    files: Sequence[tuple[str, Path]],
+    said: Acquisition,
+    key: Signer,
+    *,
+    actor: str = "",
+    at: str = "",
+    also: Sequence[Signer] = (),
 ) -> Evidence:
     """State that an instrument made files.
 
@@ -66,6 +72,7 @@ def sign_files(
         key: of the instrument.
         actor: what signs; the key id without.
         at: the time; now without.
+        also: further keys that sign.
 
     Returns:
         The statement and the trees; who hands it on adds root and records of keys.
@@ -75,6 +82,35 @@ def sign_files(
         value = getattr(said, name)
         if value not in ("", None):
             predicate[name] = value
+    return _signed("acquisition", files, predicate, (key, *also))
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What somebody says of how files were made: what was run, and what was read, as logical path and file of each."""
+
+    program: str
+    inputs: tuple[tuple[str, Path], ...]
+
+
+def sign_process(
+    files: Sequence[tuple[str, Path]],
+    said: Claim,
+    key: Signer,
+    *,
+    actor: str = "",
+    at: str = "",
+    also: Sequence[Signer] = (),
+) -> Evidence:
+    """State that a program made files from others; by a person it is a claim, and reported as one. Arguments as for `sign_files`."""
+    inputs = [{"name": path, "digest": {TREE: read_file(file)[0].root.hex()}} for path, file in said.inputs]
+    predicate = {"time": at or now(), "actor": actor or key.keyid, "command": said.program, "inputs": inputs}
+    return _signed("process", files, predicate, (key, *also))
+
+
+def _signed(
+    kind: str, files: Sequence[tuple[str, Path]], predicate: Mapping[str, object], keys: Sequence[Signer]
+) -> Evidence:
     subjects, trees = [], []
     for path, file in files:
         tree, sha256 = read_file(file)
@@ -86,5 +122,6 @@ def sign_files(
                 {"tree": "blocks-1MiB", "bytes": tree.size_bytes},
             )
         )
-    envelope = Statement.of("acquisition", subjects, predicate).envelope().signed(key)
-    return Evidence(None, (), (envelope,), tuple(trees))
+    return Evidence(
+        None, (), (Statement.of(kind, subjects, predicate).envelope().signed(*keys),), tuple(trees)
+    )

@@ -21,8 +21,10 @@ def build(target: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         package = Path(scratch) / "app" / "provenance"
         package.mkdir(parents=True)
-        for file in sorted(source.glob("*.py")):
-            (package / file.name).write_bytes(file.read_bytes())
+        for file in sorted(source.rglob("*.py")):
+            target_file = package / file.relative_to(source)
+            target_file.parent.mkdir(exist_ok=True)
+            target_file.write_bytes(file.read_bytes())
         (package.parent / "__main__.py").write_text(_MAIN)
         zipapp.create_archive(package.parent, target, interpreter="/usr/bin/env python3", compressed=True)
 

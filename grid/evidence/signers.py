@@ -8,10 +8,10 @@ from typing import Final
 
 from provenance.authority import Authority, KeyRecord
 from provenance.errors import ProvenanceError
-from provenance.keyfiles import FileKey
 from provenance.keyring import Keyring
 from provenance.notes import NoteSigner
 from provenance.predicates import PREDICATES
+from provenance.tokens import load_key
 
 _log = logging.getLogger("beamgrid.evidence")
 
@@ -26,7 +26,7 @@ class NoKey(Exception):
 class ServiceKey:
     """A private key with what the root says of it."""
 
-    signer: FileKey
+    signer: NoteSigner
     record: KeyRecord
 
 
@@ -42,6 +42,7 @@ class ServiceKeys:
         self._private = private
         self._ring = Keyring(authority)
         self._keys: tuple[ServiceKey, ...] = ()
+        self._tokens: dict[Path, NoteSigner] = {}
         self.authority: Authority | None = None
 
     def reload(self) -> None:
@@ -53,14 +54,16 @@ class ServiceKeys:
             _log.info("nothing is signed: %s", error)
             return
         found = []
-        for file in sorted(self._private.glob("*.key")):
+        for file in sorted((*self._private.glob("*.key"), *self._private.glob("*.token"))):
             try:
-                key = FileKey.load(file)
+                key = self._tokens.get(file) or load_key(file)
             except ProvenanceError as error:
                 _log.error("%s", error)
                 continue
+            if file.suffix == ".token":
+                self._tokens[file] = key  # its session stays open
             record = self.authority.records.get(key.keyid)
-            if record is None or record.public != key.public:
+            if record is None:
                 _log.error("the root of the zone does not know the key `%s` (%s)", key.name, file)
             else:
                 found.append(ServiceKey(key, record))
@@ -70,7 +73,7 @@ class ServiceKeys:
     def roles(self) -> set[str]:
         return {key.record.role for key in self._keys}
 
-    def for_statement(self, kind: str, paths: Sequence[str], time: str) -> FileKey:
+    def for_statement(self, kind: str, paths: Sequence[str], time: str) -> NoteSigner:
         """The key that signs a statement.
 
         Raises:
