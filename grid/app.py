@@ -23,6 +23,7 @@ from grid.catalog.specific import SpecificQueries
 from grid.config import Settings
 from grid.errors import CatalogBusy, CatalogUnavailable, ConfigurationError, GridError
 from grid.evidence.contents import Contents
+from grid.evidence.cosigning import Cosigning
 from grid.evidence.sequencer import Sequencer
 from grid.evidence.setup import make_keys
 from grid.evidence.signers import ServiceKeys
@@ -342,10 +343,18 @@ def tiers_kept(zone: Zone) -> Iterator[None]:
 @contextlib.contextmanager
 def evidence_kept(zone: Zone) -> Iterator[None]:
     """Threads of this process sign and log what the zone states, as far as they are elected, until the block ends."""
-    sequencer, stopping = sequencer_of(zone), threading.Event()
+    sequencer, stopping, settings = sequencer_of(zone), threading.Event(), zone.settings
+    cosigning = Cosigning(
+        zone.database, zone.folder / settings.log, settings.witnesses, zone.folder / settings.witness_policy,
+        lambda: sequencer.is_mine,
+    )  # fmt: skip
     threads = [
         threading.Thread(target=run, args=(stopping,), name=name, daemon=True)
-        for name, run in (("sequencer", sequencer.run), ("trees", sequencer.make_trees))
+        for name, run in (
+            ("sequencer", sequencer.run),
+            ("trees", sequencer.make_trees),
+            ("cosigning", cosigning.run),
+        )
     ]
     for thread in threads:
         thread.start()

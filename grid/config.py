@@ -74,6 +74,13 @@ class Settings:
     """The folder of the private keys with which the zone's services sign, and of the log's last signed state, relative to the zone's folder.
     Restart."""
 
+    witnesses: tuple[str, ...] = _setting(())
+    """Addresses of partners that witness the zone's log, such as `http://witness.esrf.example:8080`. In the environment: separated by spaces.
+    Restart."""
+
+    witness_policy: str = _setting("provenance/witnesses.policy")
+    """The file that says whose witnessing counts, and how many are wanted (C2SP tlog-policy), relative to the zone's folder."""
+
     block_trees: str = _setting("off")
     """`on` has a tree of SHA-256 digests made over the blocks (1 MiB) of everything that is stored, while its bytes pass; with it a damaged
     copy is told from a good one where no checksum is recorded, and the damaged block is named. Restart."""

@@ -238,6 +238,48 @@ def check_predicate(kind: str, predicate: Mapping[str, Any]) -> None:
             )
 
 
+def json_schema(kind: str) -> dict[str, Any]:
+    """A predicate's schema as JSON Schema (draft 2020-12), for who checks with programs of others."""
+    fields = PREDICATES[kind].fields
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "type": "object",
+        "properties": {one.name: _schema(one.kind) for one in fields},
+        "required": [one.name for one in fields if one.required],
+        "additionalProperties": False,
+    }
+
+
+def _schema(kind: str) -> dict[str, Any]:
+    if "|" in kind:
+        return {"enum": kind.split("|")}
+    return _SCHEMAS[kind]
+
+
+_COUNT: Final = {"type": "integer", "minimum": 0}
+_DIGESTS: Final = {
+    "type": "object", "minProperties": 1, "additionalProperties": {"type": "string", "pattern": "^[0-9a-f]{8,128}$"},
+}  # fmt: skip
+_SCHEMAS: Final[Mapping[str, dict[str, Any]]] = {
+    "text": {"type": "string", "minLength": 1},
+    "time": {"type": "string", "pattern": f"^{TIME.pattern}$"},
+    "hex": {"type": "string", "pattern": f"^{HEX.pattern}$"},
+    "count": _COUNT,
+    "truth": {"type": "boolean"},
+    "texts": {"type": "array", "items": {"type": "string"}},
+    "ranges": {"type": "array", "items": {"type": "array", "items": _COUNT, "minItems": 2, "maxItems": 2}},
+    "digests": _DIGESTS,
+    "inputs": {
+        "type": "array", "minItems": 1,
+        "items": {
+            "type": "object", "properties": {"name": {"type": "string"}, "digest": _DIGESTS}, "required": ["name", "digest"],
+            "additionalProperties": False,
+        },
+    },
+    "facts": {"type": "object"},
+}  # fmt: skip
+
+
 def _is(value: Any, kind: str) -> bool:
     if "|" in kind:
         return value in kind.split("|")

@@ -25,6 +25,26 @@ _HEAD: Final = "beamgrid-token-1"
 _NEEDED: Final = ("name", "module", "token", "label")
 
 
+_OPEN: Final[dict[tuple[str, str], tuple[str, Any]]] = {}
+_LOCK: Final = threading.Lock()
+
+
+def _session(module: str, token: str, pin: str) -> Any:
+    """The session of this process with a token; a user logs in once, whatever number of keys is used."""
+    import pkcs11
+
+    with _LOCK:
+        known = _OPEN.get((module, token))
+        if known is not None and known[0] == pin:
+            return known[1]
+        if known is not None:
+            known[1].close()
+            del _OPEN[module, token]
+        session = pkcs11.lib(module).get_token(token_label=token).open(user_pin=pin)
+        _OPEN[module, token] = pin, session
+        return session
+
+
 class TokenKey:
     """A private key on a token.
 
@@ -50,17 +70,17 @@ class TokenKey:
         self._lock = threading.Lock()
         self._mechanism = pkcs11.Mechanism.EDDSA
         try:
-            self._session = pkcs11.lib(module).get_token(token_label=token).open(user_pin=pin)
-            self._key: Any = self._session.get_key(
+            session = _session(module, token, pin)
+            self._key: Any = session.get_key(
                 object_class=pkcs11.ObjectClass.PRIVATE_KEY, key_type=pkcs11.KeyType.EC_EDWARDS, label=label
             )
-            public = self._session.get_key(
+            public = session.get_key(
                 object_class=pkcs11.ObjectClass.PUBLIC_KEY, key_type=pkcs11.KeyType.EC_EDWARDS, label=label
             )
             point = bytes(public[pkcs11.Attribute.EC_POINT])
         except (pkcs11.PKCS11Error, RuntimeError, OSError) as error:
             raise KeyRefused(
-                f"the key `{label}` on the token `{token}` cannot be used: {error or type(error).__name__}"
+                f"the key `{label}` on the token `{token}` cannot be used: {str(error) or type(error).__name__}"
             ) from error
         # the point is an OCTET STRING of 32 bytes, as newer texts have it, or bare
         self.public = PublicKey(point[2:] if len(point) == 34 else point)

@@ -251,10 +251,16 @@ def counts(tx: Transaction) -> dict[str, int]:
 
 def cosigned(tx: Transaction, origin: str, size: int, note: str, witnesses: int) -> None:
     """Keep a checkpoint with the cosignatures that came in."""
-    tx.run(
+    values = {"note": note, "count": witnesses, "origin": origin, "size": size}
+    known = tx.run(
         "UPDATE checkpoints SET note = :note, cosigned = :count WHERE origin = :origin AND size = :size",
-        {"note": note, "count": witnesses, "origin": origin, "size": size},
+        values,
     )
+    if not known:  # somebody else added to the log
+        tx.run(
+            "INSERT INTO checkpoints (id, origin, size, note, made_at, cosigned) VALUES (:id, :origin, :size, :note, :now, :count)",
+            {**values, "id": tx.new_id(), "now": tx.now},
+        )
 
 
 def newest_cosigned(tx: Transaction) -> str:

@@ -1,11 +1,17 @@
 """Reference pages that are made from the code: `python -m grid.cli.reference` writes them, a test compares them."""
 
+import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from grid.policy import bundles
 from grid.policy.lookups import ANSWERS
 from microservices import declarations
+from provenance.predicates import PREDICATES, Predicate, json_schema
+from provenance.statements import PREDICATE, STATEMENT
+from provenance.states import EXIT, MEANING
 from rules.declarations import Signature, in_scope
 from rules.events import AFTER_SETTABLE, ALWAYS, EMITTED, EVENTS, SIGNALS, SURROUNDINGS
 from rules.findings import FINDINGS
@@ -129,10 +135,65 @@ def _signature(signature: Signature) -> str:
     return f"`({parameters}){result}`"
 
 
-PAGES: Final = {
+def predicates_page() -> str:
+    """Every predicate of signed statements, with who signs it."""
+    lines = [
+        _MADE, "# Predicates", "",
+        "What a signed statement may say. Its type is `https://w3id.org/beamgrid/prov/NAME/v1`, an identifier that is never fetched.",
+        "A statement of another kind is the boundary of what can be judged, not an error.", "",
+        "| predicate | says | signed by |", "|---|---|---|",
+    ]  # fmt: skip
+    for one in PREDICATES.values():
+        lines.append(f"| [`{one.name}`]({one.name}.md) | {one.meaning} | {_roles(one)} |")
+    lines += ["", "## What is found of a step", "", "| state | exit status | means |", "|---|---|---|"]
+    lines += [f"| `{state}` | {EXIT[state]} | {meaning} |" for state, meaning in MEANING.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _roles(one: Predicate) -> str:
+    return " or ".join(f"`{role}`" for role in one.roles) or "the root"
+
+
+def predicate_page(one: Predicate) -> str:
+    """One predicate: its fields, its schema, and an example."""
+    lines = [
+        _MADE,
+        f"# `{one.name}`",
+        "",
+        one.meaning,
+        "",
+        f"Signed by: {_roles(one)}.",
+        "",
+        "| field | kind | says |",
+        "|---|---|---|",
+    ]
+    for field in one.fields:
+        kind = field.kind.replace("|", " or ")
+        lines.append(
+            f"| `{field.name}` | {kind}{'' if field.required else ', may be left out'} | {field.meaning} |"
+        )
+    example = {
+        "_type": STATEMENT, "predicateType": PREDICATE.format(one.name), "predicate": dict(one.example),
+        "subject": [{"name": "/maxiv/data/nanomax/scan101.h5", "digest": {"merkle_sha256": "9f86d081" * 8}}],
+    }  # fmt: skip
+    lines += ["", "## Example", "", "```json", json.dumps(example, indent=2), "```"]
+    lines += [
+        "",
+        "## Schema of the predicate",
+        "",
+        "```json",
+        json.dumps(json_schema(one.name), indent=2),
+        "```",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+PAGES: Final[dict[str, Callable[[], str]]] = {
     "findings.md": findings_page,
     "events.md": events_page,
     "microservices.md": microservices_page,
+    "provenance/predicates.md": predicates_page,
+    **{f"provenance/{name}.md": partial(predicate_page, one) for name, one in PREDICATES.items()},
 }
 
 

@@ -70,6 +70,11 @@ class Sequencer:
         self._mine = False
         self._told: set[str] = set()
 
+    @property
+    def is_mine(self) -> bool:
+        """Whether this process has the duty."""
+        return self._mine
+
     def run(self, stopping: threading.Event) -> None:
         """Work until told to stop; a catalog that is away is waited for."""
         while not stopping.is_set():

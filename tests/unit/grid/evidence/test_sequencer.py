@@ -80,8 +80,8 @@ def test_what_is_stored_is_signed_logged_and_judged(signing: Zone, rods) -> None
 
 
 def test_copies_and_embargoes_are_signed_too(signing: Zone, rods, tmp_path: Path) -> None:
-    from grid.namespace import MetadataOperation, Subject
     from grid.model import Avu
+    from grid.namespace import MetadataOperation, Subject
 
     signing.namespace.administration.add_resource(
         rods, "second", "unixfilesystem", f"localhost:{tmp_path}/second"
