@@ -34,6 +34,7 @@ from grid.policy.desk import PolicyDesk
 from grid.policy.engine import PolicyEngine
 from grid.policy.jobs import JobWorker
 from grid.policy.services import MicroserviceHost
+from grid.policy.signatures import PolicyTrust
 from grid.policy.stewards import RecordedReads, Stewards
 from grid.secrets import ZoneKey, make_key
 from grid.server.counters import Counters
@@ -248,7 +249,8 @@ def open_zone(folder: Path, settings: Settings | None = None, *, role: str = "")
     database = Database(settings.catalog_url(folder), interceptor=steps.reached)
     schema.require_current(database)
     reads = RecordedReads(settings.audit, settings.record_one_read_in)
-    policy = PolicyEngine(database, settings.zone, settings.timezone, reads)
+    trust = PolicyTrust(folder / settings.authority, settings.signed_policies == "on")
+    policy = PolicyEngine(database, settings.zone, settings.timezone, reads, trust)
     drivers = Drivers(database)
     storage = Storage(settings.zone, settings.default_resource, drivers)
     context = NamespaceContext(settings.zone, database, storage, policy, ZoneKey(folder / KEY_FILE))

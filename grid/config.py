@@ -50,6 +50,10 @@ class Settings:
     policy: str = _setting("", reload=True)
     """The policy file, relative to the zone's folder; empty for none."""
 
+    signed_policies: str = _setting("off")
+    """`on` refuses policies that are not signed by stewards whom the zone's root knows: by one, or by two where they can delete data or open
+    access. Restart."""
+
     timezone: str = _setting("UTC", reload=True)
     """The IANA time zone of calendar dates in policies."""
 
@@ -237,6 +241,8 @@ def _check_together(settings: Settings, path: Path) -> None:
         near = difflib.get_close_matches(settings.timezone, zoneinfo.available_timezones(), n=1)
         hint = f"; did you mean `{near[0]}`?" if near else ""
         raise SettingError(f"`timezone` is `{settings.timezone}`, which is no IANA time zone{hint}")
+    if settings.signed_policies not in ("on", "off"):
+        raise SettingError(f"`signed_policies` is `{settings.signed_policies}`; `on` or `off` was expected")
     if settings.block_trees not in ("on", "off"):
         raise SettingError(f"`block_trees` is `{settings.block_trees}`; `on` or `off` was expected")
     if settings.log_format not in ("text", "json"):

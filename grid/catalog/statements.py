@@ -146,6 +146,36 @@ def claim(tx: Transaction, made: Sequence[MadeStatement], lease_id: int) -> None
                 )
 
 
+def keep_signed(tx: Transaction, kind: str, path: str, envelope: bytes) -> None:
+    """Keep a statement that somebody else signed, to be logged; twice is once. It is public."""
+    known = tx.one(
+        "SELECT 1 FROM statements WHERE path = :path AND kind = :kind AND envelope = :envelope",
+        {"path": path, "kind": kind, "envelope": envelope},
+    )
+    if known is None:
+        tx.run(
+            "INSERT INTO statements (id, kind, path, made_at, state, envelope, salt) VALUES (:id, :kind, :path, :now, :state, :envelope, :salt)",
+            {
+                "id": tx.new_id(),
+                "kind": kind,
+                "path": path,
+                "now": tx.now,
+                "state": SIGNED,
+                "envelope": envelope,
+                "salt": b"",
+            },
+        )
+
+
+def signed_about(tx: Transaction, kind: str, path: str) -> list[bytes]:
+    """The envelopes of one kind about something, the oldest first."""
+    rows = tx.all(
+        "SELECT envelope FROM statements WHERE path = :path AND kind = :kind AND envelope IS NOT NULL ORDER BY id",
+        {"path": path, "kind": kind},
+    )
+    return [bytes(row[0]) for row in rows]
+
+
 def signed(tx: Transaction, *, limit: int) -> list[tuple[int, bytes, bytes]]:
     """Statements that are to be logged, in order: id, envelope, salt."""
     rows = tx.all(

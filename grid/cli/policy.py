@@ -16,6 +16,7 @@ from grid import app
 from grid.app import Zone
 from grid.catalog import bundles as rows
 from grid.catalog import journal, periodic, promises
+from grid.cli import policy_signing
 from grid.errors import ConfigurationError
 from grid.policy import bundles, dryrun, explain, pushing
 from grid.policy.grants import BundleError, Reach
@@ -70,6 +71,7 @@ def add_parser(commands: Any) -> None:
     dry.add_argument("file", type=Path, nargs="+")
     dry.add_argument("--decisions", type=int, default=500, help="recorded decisions to judge again (500)")
     dry.add_argument("--json", action="store_true")
+    policy_signing.add_parsers(verbs)
     push = verbs.add_parser("push", help="make files the zone's policy, beside the files of others")
     push.add_argument("dir", type=Path)
     push.add_argument("file", type=Path, nargs="+")
@@ -326,7 +328,14 @@ def _push(arguments: argparse.Namespace) -> int:
     sources = _sources(arguments.file)
     with _zone(arguments.dir) as zone:
         reach = _reach(arguments, zone)
-        generation = pushing.push(zone.database, zone.settings.zone, sources, reach, pusher=getpass.getuser())
+        generation = pushing.push(
+            zone.database,
+            zone.settings.zone,
+            sources,
+            reach,
+            pusher=getpass.getuser(),
+            trust=zone.policy.trust,
+        )
     print(f"generation {generation} is active; `beamgrid policy rollback {arguments.dir}` goes back")
     return 0
 
@@ -412,7 +421,12 @@ def _rollback(arguments: argparse.Namespace) -> int:
     with _zone(arguments.dir) as zone:
         reach = _reach(arguments, zone) if arguments.stewards else None
         generation, again = pushing.roll_back(
-            zone.database, zone.settings.zone, pusher=getpass.getuser(), to=arguments.to, reach=reach
+            zone.database,
+            zone.settings.zone,
+            pusher=getpass.getuser(),
+            to=arguments.to,
+            reach=reach,
+            trust=zone.policy.trust,
         )
     what = f"the policy of {arguments.stewards}" if arguments.stewards else "the policy"
     print(f"generation {generation} is active: {what} of generation {again} again")
@@ -422,5 +436,5 @@ def _rollback(arguments: argparse.Namespace) -> int:
 _VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
     "check": _check, "fmt": _fmt, "test": _test, "doc": _doc, "diff": _diff, "explain": _explain, "dryrun": _dryrun,
     "push": _push, "status": _status, "rollback": _rollback,
-    "log": _log,
+    "log": _log, "sign": policy_signing.sign, "accept": policy_signing.accept,
 }  # fmt: skip

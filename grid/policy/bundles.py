@@ -25,6 +25,7 @@ from grid.errors import ConfigurationError
 from grid.policy import grants
 from grid.policy.grants import BundleError, Reach
 from grid.policy.lookups import ANSWERS
+from grid.policy.signatures import PolicyTrust
 from microservices import Declaration, declarations
 from rules import (
     ActivePolicies,
@@ -367,6 +368,7 @@ def activate(
     pusher: str = "",
     tests: Mapping[str, Any] | None = None,
     instead_of: int | None = None,
+    trust: PolicyTrust | None = None,
 ) -> int:
     """Check sources and make them the zone's policy; a broken bundle changes nothing.
 
@@ -379,12 +381,13 @@ def activate(
         pusher: who does this.
         tests: the report of each file's tests, kept with the bundle.
         instead_of: the generation that the sources were put together from; None for whatever is active.
+        trust: whose signatures the files need; None for nobody's.
 
     Returns:
         The generation that is active now.
 
     Raises:
-        BundleError: it does not check, or another bundle became active meanwhile.
+        BundleError: it does not check, is not signed by those who have to, or another bundle became active meanwhile.
     """
     reaches = reaches or {}
     found = checked(sources, zone, reaches=reaches)
@@ -398,6 +401,8 @@ def activate(
         dict(tests or {}),
     )  # fmt: skip
     with database.write() as tx:
+        if trust is not None:
+            trust.require(tx, found.active.policies, sources)
         generation = rows.activate_bundle(tx, new, instead_of=instead_of)
         if generation:
             periodic.begin_again(

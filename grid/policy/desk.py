@@ -47,6 +47,7 @@ class PolicyDesk:
             "decisions": (self._decisions, {"limit": int, "refused": bool, "path": str}),
             "policy_files": (self._policy_files, {"stewards": str}),
             "policy_push": (self._policy_push, {"stewards": str, "files": dict}),
+            "policy_signatures": (self._policy_signatures, {"signatures": str}),
             "policy_rollback": (self._policy_rollback, {"stewards": str, "to": int}),
         }
 
@@ -181,16 +182,33 @@ class PolicyDesk:
             raise InvalidArgument(f"a push holds at the most {_LARGEST_PUSH:,} characters")
         database, zone = self._namespace.context.database, self._policy.zone
         with _as_argument():
-            generation = pushing.push(database, zone, files, reach, pusher=caller.user.full_name)
+            generation = pushing.push(
+                database, zone, files, reach, pusher=caller.user.full_name, trust=self._policy.trust
+            )
         self._policy.forget()
         return {"generation": generation}
+
+    def _policy_signatures(self, caller: Caller, signatures: str) -> dict[str, Any]:
+        """Keep stewards' signatures; they count by who made them, whoever hands them in."""
+        if not self._stewards.are_any(caller):
+            raise NotPrivileged("signatures of policies are handed in by stewards and administrators")
+        trust = self._policy.trust
+        if trust is None:
+            raise InvalidArgument("this zone was opened without its root of keys")
+        kept = trust.keep(self._namespace.context.database, signatures.encode())
+        return {"kept": [{"file": name, "steward": steward} for name, steward in kept]}
 
     def _policy_rollback(self, caller: Caller, stewards: str, to: int = 0) -> dict[str, Any]:
         reach = self._reach(caller, stewards)
         database, zone = self._namespace.context.database, self._policy.zone
         with _as_argument():
             generation, again = pushing.roll_back(
-                database, zone, pusher=caller.user.full_name, to=to or None, reach=reach
+                database,
+                zone,
+                pusher=caller.user.full_name,
+                to=to or None,
+                reach=reach,
+                trust=self._policy.trust,
             )
         self._policy.forget()
         return {"generation": generation, "again": again}

@@ -34,6 +34,7 @@ from grid.policy.bundles import ActiveBundle, CheckedBundle
 from grid.policy.context import EventContext
 from grid.policy.grants import BundleError
 from grid.policy.host import AfterEffects, DecisionFacts, MicroserviceRunner, look
+from grid.policy.signatures import PolicyTrust
 from grid.policy.stewards import RecordedReads
 from rules import Entity, Frame, JobRequest, Refused, RuleError, RuleFailed
 from rules.index import ActiveRule, Candidate
@@ -55,11 +56,17 @@ class PolicyEngine:
     """The rules of one zone in one process; implements the operations' `PolicyHooks`."""
 
     def __init__(
-        self, database: Database, zone: str, timezone: str, recorded_reads: RecordedReads | None = None
+        self,
+        database: Database,
+        zone: str,
+        timezone: str,
+        recorded_reads: RecordedReads | None = None,
+        trust: PolicyTrust | None = None,
     ) -> None:
         self._database = database
         self._recorded_reads = recorded_reads or RecordedReads((), 0)
         self.zone = zone
+        self.trust = trust
         self.timezone = ZoneInfo(timezone)
         self.bundle = ActiveBundle(database, zone)
         self._runner: MicroserviceRunner | None = None
@@ -85,9 +92,9 @@ class PolicyEngine:
             return
         sources = bundles.read_folder(folder, name)
         try:
-            bundles.activate(self._database, self.zone, sources, origin="file")
+            bundles.activate(self._database, self.zone, sources, origin="file", trust=self.trust)
         except BundleError as error:
-            raise ConfigurationError(f"the policy `{name}` does not check\n{error}") from error
+            raise ConfigurationError(f"the policy `{name}` does not count\n{error}") from error
 
     def forget(self) -> None:
         self.bundle.forget()

@@ -13,6 +13,7 @@ from grid.catalog.database import Database
 from grid.errors import ConfigurationError
 from grid.policy import bundles
 from grid.policy.grants import BundleError, Reach
+from grid.policy.signatures import PolicyTrust
 from rules.testing import TestReport, run_tests
 
 
@@ -82,7 +83,15 @@ def report_data(report: TestReport) -> dict[str, Any]:
     }
 
 
-def push(database: Database, zone: str, files: Mapping[str, str], reach: Reach, *, pusher: str) -> int:
+def push(
+    database: Database,
+    zone: str,
+    files: Mapping[str, str],
+    reach: Reach,
+    *,
+    pusher: str,
+    trust: PolicyTrust | None = None,
+) -> int:
     """Replace one owner's files of the zone's policy, and make the whole active.
 
     Args:
@@ -91,6 +100,7 @@ def push(database: Database, zone: str, files: Mapping[str, str], reach: Reach, 
         files: file name to text; none takes the owner's files away.
         reach: where their rules may act, and whose they are.
         pusher: who does this.
+        trust: whose signatures the files need; None for nobody's.
 
     Returns:
         The generation that is active now.
@@ -99,10 +109,10 @@ def push(database: Database, zone: str, files: Mapping[str, str], reach: Reach, 
         BundleError: it does not check, reaches too far, or another bundle was activated meanwhile.
         TestsFail: a test of the files fails; nothing was changed.
     """
-    return _activate(database, zone, composed(database, files, reach), pusher)
+    return _activate(database, zone, composed(database, files, reach), pusher, trust)
 
 
-def _activate(database: Database, zone: str, whole: Composed, pusher: str) -> int:
+def _activate(database: Database, zone: str, whole: Composed, pusher: str, trust: PolicyTrust | None) -> int:
     reports = test_reports(whole.sources)
     failed = [
         f"{name}:{result.line}: test `{result.title}`: {'; '.join(result.failures)}"
@@ -114,12 +124,18 @@ def _activate(database: Database, zone: str, whole: Composed, pusher: str) -> in
         raise TestsFail("the policy's own tests fail; nothing was changed\n" + "\n".join(failed))
     return bundles.activate(
         database, zone, whole.sources, origin="pushed", reaches=whole.reaches, pusher=pusher,
-        tests={name: report_data(report) for name, report in reports.items()}, instead_of=whole.instead_of,
+        tests={name: report_data(report) for name, report in reports.items()}, instead_of=whole.instead_of, trust=trust,
     )  # fmt: skip
 
 
 def roll_back(
-    database: Database, zone: str, *, pusher: str, to: int | None = None, reach: Reach | None = None
+    database: Database,
+    zone: str,
+    *,
+    pusher: str,
+    to: int | None = None,
+    reach: Reach | None = None,
+    trust: PolicyTrust | None = None,
 ) -> tuple[int, int]:
     """Make an earlier bundle active again; of stewards, only what their own files were in it.
 
@@ -129,6 +145,7 @@ def roll_back(
         pusher: who does this.
         to: a generation; the latest one that differs without.
         reach: of the stewards who go back; None for the whole bundle.
+        trust: whose signatures the files need; None for nobody's.
 
     Returns:
         The generation that is active now, and the one that it is again.
@@ -154,7 +171,7 @@ def roll_back(
     else:
         files = {name: target.sources[name] for name in _files_of(target, reach)}
         whole = composed(database, files, reach)
-    return _activate(database, zone, whole, pusher), target.generation
+    return _activate(database, zone, whole, pusher, trust), target.generation
 
 
 def _files_of(bundle: rows.Bundle | None, reach: Reach | None) -> dict[str, tuple[str, Any]]:
