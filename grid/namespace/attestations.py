@@ -9,13 +9,14 @@ from typing import Any
 
 from grid import paths
 from grid.catalog import attestations, chunks, statements
+from grid.catalog import collections as collection_rows
 from grid.catalog import objects as object_rows
 from grid.catalog.database import Transaction
 from grid.catalog.statements import LOGGED, KeptStatement
 from grid.errors import InvalidArgument, NotFound
 from grid.model import Access, Caller, DataObject
 from grid.namespace import trees
-from grid.namespace.context import NamespaceContext
+from grid.namespace.context import NamespaceContext, require_admin
 from grid.namespace.data_objects import object_facts
 from grid.namespace.ports import Event
 from grid.namespace.storage import Tree
@@ -183,6 +184,36 @@ class Attestations:
                 raise NotFound(f"`{paths.printable(path)}`: {error}") from error
         made_of = replace(given, root=ring.root_envelope(), keys=tuple(ring.envelopes()))
         return made_of.encoded().decode()
+
+    def listed(self, caller: Caller, text: str, *, state: str = "", limit: int = 50) -> list[dict[str, Any]]:
+        """The zone's own statements, the newest first: about an object or collection that one may read, or for administrators all.
+
+        Raises:
+            NotFound, AccessDenied: as reading.
+            NotPrivileged: all, for who is no administrator.
+        """
+        with self._context.database.read() as tx:
+            if text:
+                made = statements.about(tx, self._id(tx, caller, text))[::-1]
+            else:
+                require_admin(caller)
+                made = statements.listed(tx, state=state, limit=limit)
+        return [
+            {
+                "id": one.id, "kind": one.kind, "path": one.path, "state": one.state, "reason": one.reason, "entry": one.index,
+                "made_at": one.made_at,
+            }
+            for one in made
+            if state in ("", one.state)
+        ][:limit]  # fmt: skip
+
+    def _id(self, tx: Transaction, caller: Caller, text: str) -> int:
+        path = self._context.path(text).text
+        collection = collection_rows.by_path_or_none(tx, path)
+        if collection is None:
+            return self._context.load(path, caller, Access.READ, caller.is_admin)[0].id
+        self._context.require(tx, collection.acl_id, caller, Access.READ, path, caller.is_admin)
+        return collection.id
 
     def verify_below(self, caller: Caller, text: str) -> CollectionVerdict:
         """Judge every object of a collection.

@@ -51,7 +51,12 @@ class TapeDesk:
             "scrub_stop": (self._scrub_stop, {"scrub": int}),
             "attestation_add": (self._attach, {"path": str, "evidence": str}),
             "attestation_show": (self._namespace.attestations.show, {"text": str}),
-            "attestation_export": (self._namespace.attestations.export, {"text": str}),
+            "attestation_export": (
+                self._namespace.attestations.export,
+                {"text": str, "dataset": str, "chunk": int},
+            ),
+            "attestation_verify": (self._verify, {"path": str}),
+            "statements": (self._statements, {"path": str, "state": str, "limit": int}),
             "block_tree": (self._block_tree, {"path": str}),
             "space_reserve": (
                 self._space_reserve,
@@ -214,6 +219,19 @@ class TapeDesk:
 
     def _attach(self, caller: Caller, path: str, evidence: str) -> dict[str, Any]:
         return self._namespace.attestations.attach(caller, path, evidence).as_json()
+
+    def _verify(self, caller: Caller, path: str) -> dict[str, Any]:
+        """Every object of a collection judged by what is recorded of it."""
+        found = self._namespace.attestations.verify_below(caller, path)
+        return {
+            "path": path, "state": found.state, "trusted_until": found.trusted_until.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "objects": found.objects, "failures": [dict(zip(("path", "state", "reason"), one, strict=True)) for one in found.failures],
+        }  # fmt: skip
+
+    def _statements(
+        self, caller: Caller, path: str = "", state: str = "", limit: int = 50
+    ) -> list[dict[str, Any]]:
+        return self._namespace.attestations.listed(caller, path, state=state, limit=limit)
 
     def _block_tree(self, caller: Caller, path: str) -> dict[str, Any]:
         """The root of the tree over an object's blocks, and what of it is kept."""
