@@ -1,13 +1,23 @@
 """The program `beamgrid`: what needs no server is run without one being installed."""
 
+import os
+import re
 import sys
+from typing import Final
 
 from provenance import commands
+
+_DOI: Final = re.compile(r"(https?://doi\.org/|doi:)?10\.\d{4,9}/\S+")
 
 
 def main() -> int:
     """Run; see `grid.cli.main` and `provenance.commands` for the exit statuses."""
     if len(sys.argv) > 1 and sys.argv[1] in commands.NAMES:
+        asked = _in_the_zone(sys.argv[1:])
+        if asked is not None:
+            from grid.cli.icmd import program, provenance
+
+            return program.main("beamgrid verify", provenance.iprov_parser, provenance.iprov, asked)
         return commands.main(sys.argv[1:])
     try:
         from grid.cli.main import main as serve
@@ -18,3 +28,13 @@ def main() -> int:
         )
         return 1
     return serve()
+
+
+def _in_the_zone(given: list[str]) -> list[str] | None:
+    """`beamgrid verify` of a path of the zone, or a DOI, as what `iprov` is asked; None for a file that is here."""
+    named = next((one for one in given[1:] if not one.startswith("-")), "")
+    if given[0] != "verify" or os.path.exists(named):
+        return None
+    if named.startswith("/") or _DOI.match(named):
+        return ["verify", *given[1:]]
+    return None

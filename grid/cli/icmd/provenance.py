@@ -2,10 +2,12 @@
 
 import argparse
 import hashlib
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from irods.models import Collection, CollectionMeta, DataObject, DataObjectMeta
 from irods.session import iRODSSession
 from tqdm import tqdm
 
@@ -14,7 +16,7 @@ from grid.cli.icmd.administer import call
 from grid.cli.icmd.program import UserError
 from provenance import dsse, evidence
 from provenance.authority import Authority, Root
-from provenance.blocks import BlockTree, tree_of
+from provenance.blocks import BLOCK_BYTES, BlockTree, tree_of
 from provenance.errors import ProvenanceError
 from provenance.evidence import Evidence
 from provenance.exports.bag import bag
@@ -27,6 +29,7 @@ from provenance.states import EXIT
 from provenance.verdict import Verdict, judge
 
 _PIECE = 4 << 20
+_DOI = re.compile(r"(https?://doi\.org/|doi:)?(10\.\d{4,9}/\S+)")
 FORMS = ("evidence", "prov", "ro-crate", "bag")
 
 
@@ -68,30 +71,32 @@ def iprov_parser() -> argparse.ArgumentParser:
 def iprov(session: iRODSSession, environment: dict[str, Any], arguments: argparse.Namespace) -> int | None:
     if not arguments.path and arguments.what != "log":
         raise UserError(f"`iprov {arguments.what}` needs the path of a data object")
-    path = program.absolute(environment, arguments.path) if arguments.path else ""
+    doi = _DOI.fullmatch(arguments.path)
+    if doi is not None and arguments.what == "verify":
+        path = _published(session, doi[2])
+    else:
+        path = program.absolute(environment, arguments.path) if arguments.path else ""
     try:
         return _RUN[arguments.what](session, path, arguments)
     except ProvenanceError as error:
         raise UserError(str(error)) from error
 
 
-def _attach(session: iRODSSession, path: str, arguments: argparse.Namespace) -> int | None:
+def _attach(session: iRODSSession, path: str, arguments: argparse.Namespace) -> None:
     file = arguments.file or Path(f"{_name(path)}.evidence.json")
     try:
         given = file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"the evidence `{file}` cannot be read: {error}") from error
-    return _told(
-        {"path": path, **call(session, "attestation_add", {"path": path, "evidence": given})}, arguments
-    )
+    _told({"path": path, **call(session, "attestation_add", {"path": path, "evidence": given})}, arguments)
 
 
-def _show(session: iRODSSession, path: str, arguments: argparse.Namespace) -> int | None:
+def _show(session: iRODSSession, path: str, arguments: argparse.Namespace) -> None:
     found = call(session, "attestation_show", {"text": path})
     if arguments.svg is not None:
         given, tree = _evidence(session, path), _recorded(session, path)
         arguments.svg.write_text(as_svg(path, _judged(tree, path, given, None)), "utf-8")
-    return _told(found, arguments)
+    _told(found, arguments)
 
 
 def _told(found: dict[str, Any], arguments: argparse.Namespace) -> None:
@@ -179,7 +184,26 @@ def _log(session: iRODSSession, path: str, arguments: argparse.Namespace) -> Non
         )
 
 
-_RUN = {"attach": _attach, "show": _show, "verify": _verify, "export": _export, "log": _log}
+_RUN: dict[str, Callable[[iRODSSession, str, argparse.Namespace], int | None]] = {
+    "attach": _attach,
+    "show": _show,
+    "verify": _verify,
+    "export": _export,
+    "log": _log,
+}
+
+
+def _published(session: iRODSSession, doi: str) -> str:
+    """The collection, or object, that a DOI stands for: its metadata say so."""
+    names = session.query(Collection.name).filter(CollectionMeta.name == "doi", CollectionMeta.value == doi)
+    for row in names:
+        return str(row[Collection.name])
+    found = session.query(Collection.name, DataObject.name).filter(
+        DataObjectMeta.name == "doi", DataObjectMeta.value == doi
+    )
+    for row in found:
+        return f"{row[Collection.name]}/{row[DataObject.name]}"
+    raise UserError(f"no collection and no data object that you may read has the metadata doi = {doi}")
 
 
 def _name(path: str) -> str:
@@ -193,7 +217,8 @@ def _evidence(session: iRODSSession, path: str) -> Evidence:
 def _recorded(session: iRODSSession, path: str) -> BlockTree:
     """The tree that the zone recorded."""
     found = call(session, "block_tree", {"path": path})
-    return BlockTree.decoded(found["bytes"], found["level"], bytes.fromhex(found["digests"]))
+    level = (found["run_bytes"] // BLOCK_BYTES).bit_length() - 1
+    return BlockTree.decoded(found["bytes"], level, bytes.fromhex("".join(found["digests"])))
 
 
 def _judged(tree: BlockTree, path: str, given: Evidence, root: Path | None) -> Verdict:
