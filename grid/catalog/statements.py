@@ -146,24 +146,37 @@ def claim(tx: Transaction, made: Sequence[MadeStatement], lease_id: int) -> None
                 )
 
 
-def keep_signed(tx: Transaction, kind: str, path: str, envelope: bytes) -> None:
-    """Keep a statement that somebody else signed, to be logged; twice is once. It is public."""
+def keep_signed(
+    tx: Transaction, kind: str, path: str, envelope: bytes, *, salt: bytes = b"", subject_id: int = 0
+) -> None:
+    """Keep a statement that somebody else signed, to be logged; twice is once.
+
+    Args:
+        tx: the transaction.
+        kind: its predicate.
+        path: what it is about, or what it is found by.
+        envelope: as it was signed.
+        salt: empty for what is public.
+        subject_id: the object that it is about, if it is one.
+    """
     known = tx.one(
         "SELECT 1 FROM statements WHERE path = :path AND kind = :kind AND envelope = :envelope",
         {"path": path, "kind": kind, "envelope": envelope},
     )
-    if known is None:
+    if known is not None:
+        return
+    number = tx.new_id()
+    tx.run(
+        "INSERT INTO statements (id, kind, path, made_at, state, envelope, salt)"
+        " VALUES (:id, :kind, :path, :now, :state, :envelope, :salt)",
+        {
+            "id": number, "kind": kind, "path": path, "now": tx.now, "state": SIGNED, "envelope": envelope, "salt": salt,
+        },
+    )  # fmt: skip
+    if subject_id:
         tx.run(
-            "INSERT INTO statements (id, kind, path, made_at, state, envelope, salt) VALUES (:id, :kind, :path, :now, :state, :envelope, :salt)",
-            {
-                "id": tx.new_id(),
-                "kind": kind,
-                "path": path,
-                "now": tx.now,
-                "state": SIGNED,
-                "envelope": envelope,
-                "salt": b"",
-            },
+            "INSERT INTO statement_subjects (statement_id, subject_id) VALUES (:statement, :subject)",
+            {"statement": number, "subject": subject_id},
         )
 
 

@@ -99,17 +99,18 @@ class Person:
 
 
 @contextlib.contextmanager
-def served_zone(folder: Path, policy: str = "demo.policy") -> Iterator[int]:
-    """A fresh zone `demo` under a shipped policy, and its server; yields the port."""
+def served_zone(folder: Path, *names: str) -> Iterator[int]:
+    """A fresh zone `demo`, under what a new zone has and further shipped policies, and its server; yields the port."""
     beamgrid = [sys.executable, "-m", "grid.cli.main"]
     password = folder / "password"
     password.write_text("rods-demo\n")
     subprocess.run(
         [*beamgrid, "init", str(folder / "zone"), "--zone", "demo", "--admin", "rods", "--password-file",
-         str(password), "--port", "0", "--policy", "demo.policy"],
+         str(password), "--port", "0"],
         check=True, stdout=subprocess.DEVNULL,
     )  # fmt: skip
-    (folder / "zone/demo.policy").write_text(policies.text(policy))
+    for name in names:
+        (folder / "zone/policy" / name).write_text(policies.text(name))
     log = (folder / "server.log").open("wb")
     server = subprocess.Popen([*beamgrid, "serve", str(folder / "zone"), "--allow-root"], stderr=log)
     try:
@@ -209,7 +210,7 @@ def basic() -> int:
         text = policies.text("demo.policy")
         for line in text.split("rule ")[1].splitlines():
             print("  rule " + line if line.startswith('"') else "  " + line)
-        with served_zone(folder) as port:
+        with served_zone(folder, "demo.policy") as port:
             rods = Person(folder, "rods", "rods-demo", port)
             set_up(rods, folder)
             daq = Person(folder, "nanomax-daq", "daq-demo", port)
@@ -236,7 +237,7 @@ def basic() -> int:
                 " and META_DATA_ATTR_VALUE n>= '1' and META_DATA_ATTR_VALUE n<= '30'\""
             )
             heading("A policy has tests of its own, and they run without a zone")
-            rods.types("beamgrid policy test demo.policy", folder=folder / "zone")
+            rods.types("beamgrid policy test demo.policy", folder=folder / "zone/policy")
             heading("Why was anna refused? Every condition with its value")
             rods.types(
                 f"beamgrid policy explain {folder}/zone --event 'object create' --path {VISIT}/raw/mine.nxs --as anna"
@@ -244,12 +245,13 @@ def basic() -> int:
             heading("What would a stricter policy change? Nothing is changed by asking")
             (folder / "stricter.policy").write_text(_STRICTER)
             rods.types(
-                f"beamgrid policy dryrun {folder}/zone demo.policy ../stricter.policy", folder=folder / "zone"
+                f"beamgrid policy dryrun {folder}/zone demo.policy provenance.policy ../../stricter.policy",
+                folder=folder / "zone/policy",
             )
             heading("The files come back to a stock client")
             read_back(port, files[0])
         heading("Try next")
-        print(f"  {_BIN}/beamgrid init ./zone --zone demo --admin rods --policy my.policy")
+        print(f"  {_BIN}/beamgrid init ./zone --zone demo --admin rods")
         print(f"  {_BIN}/beamgrid serve ./zone        then, in another terminal: {_BIN}/iinit")
         print("  docs/tutorials/first-zone.md explains each step")
         print(f"\nThe demo took {time.monotonic() - started:.0f} s and left nothing running.")

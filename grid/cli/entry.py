@@ -10,6 +10,21 @@ from provenance import commands
 _DOI: Final = re.compile(r"(https?://doi\.org/|doi:)?10\.\d{4,9}/\S+")
 
 
+_WITH_VALUES: Final = {
+    "--root",
+    "--svg",
+    "--evidence",
+    "--as",
+    "--frame",
+    "--dataset",
+    "--witnesses",
+    "--at",
+    "--svr",
+    "--statement",
+    "--key",
+}
+
+
 def main() -> int:
     """Run; see `grid.cli.main` and `provenance.commands` for the exit statuses."""
     if len(sys.argv) > 1 and sys.argv[1] in commands.NAMES:
@@ -32,7 +47,15 @@ def main() -> int:
 
 def _in_the_zone(given: list[str]) -> list[str] | None:
     """`beamgrid verify` of a path of the zone, or a DOI, as what `iprov` is asked; None for a file that is here."""
-    named = next((one for one in given[1:] if not one.startswith("-")), "")
+    values = {number + 1 for number, one in enumerate(given) if one in _WITH_VALUES}
+    named = next(
+        (
+            one
+            for number, one in enumerate(given)
+            if number and number not in values and not one.startswith("-")
+        ),
+        "",
+    )
     if given[0] != "verify" or os.path.exists(named):
         return None
     if named.startswith("/") or _DOI.match(named):

@@ -29,6 +29,7 @@ from provenance.statements import read
 BATCH: Final = 1000
 EVERY_S: Final = 1.0
 _ELECT_EVERY_S: Final = 5.0
+_LOOK_AGAIN_S: Final = 2.0
 
 _log = logging.getLogger("beamgrid.evidence")
 
@@ -69,6 +70,7 @@ class Sequencer:
         self._elected_at = -_ELECT_EVERY_S
         self._mine = False
         self._told: set[str] = set()
+        self._waits: dict[int, float] = {}
 
     @property
     def is_mine(self) -> bool:
@@ -120,15 +122,17 @@ class Sequencer:
 
     def _sign(self) -> int:
         """Sign what was asked for, past what cannot be signed yet."""
-        authority = self._keys.authority
-        if authority is None:
-            return 0
-        builder, after, signed = Builder(self._zone, authority), 0, 0
+        builder, after, signed = None, 0, 0
         while signed < BATCH:
             with self._database.read() as tx:
                 asked = statements.wanted(tx, after=after, limit=BATCH)
             if not asked:
                 break
+            if builder is None:
+                self._keys.reload()  # a key that was issued or revoked a moment ago counts
+                if self._keys.authority is None:
+                    return 0
+                builder = Builder(self._zone, self._keys.authority)
             after = asked[-1].id
             made = [one for one in (self._made(builder, wanted) for wanted in asked) if one is not None]
             if made:
@@ -138,12 +142,16 @@ class Sequencer:
                         self._mine = False
                         return signed
                     statements.claim(tx, made, self._lease_id)
+                for one in made:
+                    self._waits.pop(one.wanted.id, None)
                 steps.reached("statement.claim.after")
             signed += len(made)
         return signed
 
     def _made(self, builder: Builder, wanted: WantedStatement) -> MadeStatement | None:
         """A statement, signed; None where it has to wait."""
+        if self._waits.get(wanted.id, 0.0) > time.monotonic():
+            return None
         paths = [one.path for one in wanted.subjects]
         try:
             key = self._keys.for_statement(wanted.kind, paths, written_time(wanted.asked_at))
@@ -151,6 +159,7 @@ class Sequencer:
                 statement = builder.statement(tx, wanted, key.name)
         except (NoKey, TreeMissing) as error:
             self._tell(f"statements wait: {error}")
+            self._waits[wanted.id] = time.monotonic() + _LOOK_AGAIN_S
             return None
         except (NotSignable, Malformed) as error:
             _log.warning("not signed: %s", error)

@@ -1,6 +1,7 @@
 """Signed statements about data objects: attached, made by the zone itself, judged by the zone's root of keys, handed on."""
 
 import hashlib
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -126,8 +127,23 @@ class Attestations:
             number = attestations.add(
                 tx, found.id, read.encoded(), state=verdict.state, by=caller.user.full_name
             )
+            self._log_later(tx, found, read, verdict)
             self._context.happened(tx, event, attestation=number, state=verdict.state, root=verdict.root)
         return verdict
+
+    def _log_later(self, tx: Transaction, found: DataObject, given: Evidence, verdict: Verdict) -> None:
+        """What who may has signed, and no log has, goes into the zone's, which does not tell what it is."""
+        for link in verdict.links:
+            if link.step.state == NOT_LOGGED:
+                envelope = given.statements[link.place].encoded()
+                statements.keep_signed(
+                    tx,
+                    link.step.kind,
+                    found.path,
+                    envelope,
+                    salt=secrets.token_bytes(32),
+                    subject_id=found.id,
+                )
 
     def show(self, caller: Caller, text: str) -> dict[str, Any]:
         """Judge an object as it is now by everything that was attached, and that the zone itself stated.

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -513,3 +513,103 @@ def test_evidence_is_attached_shown_and_exported(shell: Shell, served: Served, h
         assert "cannot be read" in shell.run("iprov", "attach", name, "none").stderr.decode()
     finally:
         shutil.rmtree(authority)
+
+
+@pytest.fixture
+def signing(tmp_path: Path) -> Iterator[Served]:
+    """A zone as `beamgrid init` makes it: its services sign."""
+    folder = tmp_path / "zone"
+    made = subprocess.run(
+        [sys.executable, "-m", "grid.cli.main", "init", str(folder), "--zone", "tempZone", "--admin", "rods", "--port", "0"],
+        input="rods\n", text=True, capture_output=True, check=True,
+    )  # fmt: skip
+    assert "its services sign what they do" in made.stdout
+    zone = serve(folder)
+    yield zone
+    zone.stop()
+
+
+def test_a_new_zone_signs_and_what_it_signed_is_verified_drawn_and_exported(
+    signing: Served, tmp_path: Path
+) -> None:
+    import h5py
+    import numpy
+
+    shell = Shell(tmp_path / "shell", signing)
+    folder, home = shell.folder, f"/{signing.zone}/home/rods"
+    with h5py.File(folder / "scan.h5", "w") as file:
+        file.create_dataset(
+            "entry/data", data=numpy.arange(4096, dtype="u2").reshape(16, 16, 16), chunks=(1, 16, 16)
+        )
+    authority = signing.folder / "authority"
+    program = lambda *command: shell.run("beamgrid", *command)  # noqa: E731
+    assert (
+        program("keys", "issue", authority, "eiger#1", "--role", "instrument", "--scope", home).returncode
+        == 0
+    )
+    signed = (
+        "sign",
+        "acquisition",
+        "scan.h5",
+        "--as",
+        f"{home}/scan.h5",
+        "--key",
+        authority / "private/eiger_1.key",
+    )
+    assert (
+        program(
+            *signed, "--beamline", "b", "--instrument", "i", "--stream", "s1", "--authority", authority
+        ).returncode
+        == 0
+    )
+    shell.ok("iput", "scan.h5", f"{home}/scan.h5")
+    shell.ok("iprov", "attach", f"{home}/scan.h5", "scan.h5.evidence.json")
+    deadline = time.monotonic() + 60
+    while shell.ok("iprov", "log", f"{home}/scan.h5").count(" logged ") < 4:
+        assert time.monotonic() < deadline, shell.ok("iprov", "log", f"{home}/scan.h5")
+        time.sleep(0.3)
+    shown = json.loads(shell.ok("iprov", "show", f"{home}/scan.h5", "--json", "--svg", "chain.svg"))
+    assert {(step["kind"], step["state"]) for step in shown["steps"]} == {
+        ("acquisition", "verified"), ("digest-link", "verified"), ("ingest", "verified"),
+    }  # fmt: skip
+    assert "<svg" in (folder / "chain.svg").read_text()
+    verified = shell.ok("iprov", "verify", f"{home}/scan.h5", "--root", authority / "root.json")
+    assert f"{home}/scan.h5: verified" in verified
+    by_path = program("verify", f"{home}/scan.h5", "--root", authority / "root.json")
+    assert (by_path.returncode, f"{home}/scan.h5: verified" in by_path.stdout.decode()) == (0, True)
+    shell.ok("imkdir", f"{home}/published")
+    shell.ok("icp", f"{home}/scan.h5", f"{home}/published/scan.h5")
+    shell.ok("imeta", "add", "-C", f"{home}/published", "doi", "10.16907/maxiv.1")
+    while (
+        "2 data objects" not in (found := shell.run("iprov", "verify", home).stdout.decode())
+        or "promised" in found
+    ):
+        assert time.monotonic() < deadline, found
+    doi = program("verify", "https://doi.org/10.16907/maxiv.1", "--json")
+    assert json.loads(doi.stdout)["path"] == f"{home}/published"
+    assert "no collection and no data object" in program("verify", "10.16907/none").stderr.decode()
+    shell.ok("iprov", "export", f"{home}/scan.h5", "--frame", "7")
+    judged = program("verify", "scan.h5", "--frame", "7", "--root", authority / "root.json", "--json")
+    assert json.loads(judged.stdout)["state"] == "verified", judged.stderr
+    missing = program("verify", "scan.h5", "--frame", "8", "--root", authority / "root.json")
+    assert (missing.returncode, b"missing_evidence" in missing.stdout) == (20, True)
+    place = json.loads((folder / "scan.h5.evidence.json").read_text())["chunks"][0]["offset"]
+    data = bytearray((folder / "scan.h5").read_bytes())
+    data[place] ^= 1
+    (folder / "scan.h5").write_bytes(data)
+    judged = program("verify", "scan.h5", "--frame", "7", "--root", authority / "root.json")
+    assert (judged.returncode, b"tampered: chunk 7 of `/entry/data`" in judged.stdout) == (40, True)
+    shell.ok("iprov", "export", f"{home}/scan.h5", "crate", "--as", "ro-crate")
+    assert {file.name for file in (folder / "crate").iterdir()} == {
+        "scan.h5",
+        "ro-crate-metadata.json",
+        "chain.md",
+        "evidence.json",
+    }
+    shell.ok("iprov", "export", f"{home}/scan.h5", "bag", "--as", "bag")
+    assert "data/scan.h5" in (folder / "bag/manifest-sha256.txt").read_text()
+    shell.ok("iprov", "export", f"{home}/scan.h5", "--as", "prov")
+    assert "wasGeneratedBy" in (folder / "scan.h5.prov.json").read_text()
+    assert "holds something already" in shell.refused(
+        "iprov", "export", f"{home}/scan.h5", "crate", "--as", "ro-crate"
+    )
