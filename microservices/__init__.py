@@ -5,7 +5,7 @@ They ask the grid only through `microservices.ports`, and know nothing of how it
 
 from collections.abc import Mapping
 
-from microservices import chunk_trees, nexus, objects, statements
+from microservices import chunk_trees, crates, nexus, objects, statements
 from microservices.ports import ByteReader, Grid, MicroserviceError, Standing
 from microservices.registry import REGISTRY, Declaration, Parameter
 
@@ -23,6 +23,7 @@ __all__ = [
     "Parameter",
     "Standing",
     "chunk_trees",
+    "crates",
     "declarations",
     "nexus",
     "objects",

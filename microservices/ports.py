@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from provenance.chunks import ChunkTree
+from provenance.evidence import Evidence
+from provenance.verdict import Verdict
 
 
 class ByteReader(Protocol):
@@ -48,6 +50,21 @@ class Grid(Protocol):
 
     def link_chunks(self, path: str, version: int, tree: ChunkTree) -> dict[str, Any]:
         """Keep the tree over the stored chunks of a content, and have its link to the tree over its blocks signed."""
+
+    def below(self, path: str, most: int) -> list[str]:
+        """The data objects of a collection, by path, so many at the most."""
+
+    def content(self, path: str) -> tuple[int, str]:
+        """The size of an object's content, and the root of its tree in hexadecimal digits."""
+
+    def signed(self, path: str) -> tuple[Evidence, Verdict]:
+        """Everything that is signed of an object, with the zone's root, and what is found of it."""
+
+    def metadata(self, path: str) -> dict[str, str]:
+        """The metadata of a collection, the last value of each attribute."""
+
+    def write(self, path: str, data: bytes) -> None:
+        """Make a data object, or replace its content."""
 
     def open(self, path: str) -> ByteReader:
         """A data object to read."""

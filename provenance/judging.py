@@ -155,13 +155,32 @@ class Judge:
     def _logged(self, place: int, statement: Statement) -> "_Logged":
         """Whether a log that the root knows has a statement, and what is wrong where it says so and has not."""
         envelope = self.evidence.statements[place]
-        entry = entry_of(
-            envelope,
-            statement,
-            self.evidence.salts.get(hashlib.sha256(envelope.encoded()).hexdigest(), b""),
-        )
+        salt = self.evidence.salts.get(hashlib.sha256(envelope.encoded()).hexdigest(), b"")
+        # one log may hide what it commits to, and another not
+        entries = [entry_of(envelope, statement, one) for one in dict.fromkeys((salt, b""))]
         strangers = list[str]()
         for receipt in self._receipts(place):
+            if not self._is_of(receipt, entries):
+                continue  # it is another statement's
+            found = self._signed_state(receipt)
+            if found is not None:
+                return found
+            strangers.append(receipt.checkpoint().origin)
+        leaves = [leaf_hash(entry) for entry in entries]
+        for promise in self.evidence.promises:
+            if promise.leaf in leaves and promise.is_signed(self.authority):
+                reason = f"the log `{promise.origin}` has promised to take it in until {promise.until}"
+                return _Logged(PROMISED, reason)
+        if strangers:
+            return _Logged(
+                NOT_LOGGED,
+                f"it is signed and unchanged; the root does not know the log `{strangers[0]}` that has it",
+            )
+        return _Logged(NOT_LOGGED, "it is signed and unchanged; no log says since when the statement exists")
+
+    def _is_of(self, receipt: Receipt, entries: list[bytes]) -> bool:
+        """Whether a receipt is that of one of these entries."""
+        for entry in entries:
             self._checks += 1
             if self._checks > MOST_CHECKS:
                 raise Malformed(
@@ -171,22 +190,9 @@ class Judge:
             try:
                 receipt.check(entry)
             except ProofRefused:
-                continue  # it is another statement's
-            found = self._signed_state(receipt)
-            if found is not None:
-                return found
-            strangers.append(receipt.checkpoint().origin)
-        leaf = leaf_hash(entry)
-        for promise in self.evidence.promises:
-            if promise.leaf == leaf and promise.is_signed(self.authority):
-                reason = f"the log `{promise.origin}` has promised to take it in until {promise.until}"
-                return _Logged(PROMISED, reason)
-        if strangers:
-            return _Logged(
-                NOT_LOGGED,
-                f"it is signed and unchanged; the root does not know the log `{strangers[0]}` that has it",
-            )
-        return _Logged(NOT_LOGGED, "it is signed and unchanged; no log says since when the statement exists")
+                continue
+            return True
+        return False
 
     def _receipts(self, place: int) -> list[Receipt]:
         """All receipts, the one that belongs to the statement first where they are in order."""

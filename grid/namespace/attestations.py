@@ -227,9 +227,23 @@ class Attestations:
         path = self._context.path(text).text
         collection = collection_rows.by_path_or_none(tx, path)
         if collection is None:
-            return self._context.load(path, caller, Access.READ, caller.is_admin)[0].id
+            return self._seen(caller, path)[1].id
         self._context.require(tx, collection.acl_id, caller, Access.READ, path, caller.is_admin)
         return collection.id
+
+    def tree(self, caller: Caller, text: str) -> BlockTree:
+        """The tree over an object's content, which is read where none was made. Raises as reading."""
+        _, found, tree = self._seen(caller, text)
+        return self._tree(caller, found, tree)
+
+    def signed(self, caller: Caller, text: str) -> tuple[Evidence, Verdict]:
+        """Everything that is signed about an object, with the zone's root and keys, and the verdict. Raises as reading."""
+        path, found, tree = self._seen(caller, text)
+        ring, authority = self._authority()
+        with self._context.database.read() as tx:
+            given = self._evidence(*self._behind(tx, found.id))
+        verdict = judge(self._tree(caller, found, tree), path, given, authority)
+        return replace(given, root=ring.root_envelope(), keys=tuple(ring.envelopes())), verdict
 
     def verify_below(self, caller: Caller, text: str) -> CollectionVerdict:
         """Judge every object of a collection.
@@ -243,7 +257,7 @@ class Attestations:
             with self._context.database.read() as tx:
                 page = object_rows.below(tx, path, limit=1000, after=after)
             for _, name in page:
-                verdict = self._verdict(caller, name)
+                _, verdict = self.signed(caller, name)
                 count += 1
                 trusted = min(trusted, _trusted_time(verdict))
                 if SEVERITY[verdict.state] < SEVERITY[worst]:
@@ -257,13 +271,6 @@ class Attestations:
         if not count:
             worst, trusted = UNSIGNED, NEVER
         return CollectionVerdict(worst, trusted, count, tuple(failures))
-
-    def _verdict(self, caller: Caller, path: str) -> Verdict:
-        found, tree = self._context.load(path, caller, Access.READ, caller.is_admin)
-        _, authority = self._authority()
-        with self._context.database.read() as tx:
-            attached, made = self._behind(tx, found.id)
-        return judge(self._tree(caller, found, tree), path, self._evidence(attached, made), authority)
 
     def _seen(self, caller: Caller, text: str) -> tuple[str, DataObject, Tree]:
         path = self._context.path(text).text

@@ -14,6 +14,8 @@ from grid.catalog.statements import WantedSubject
 from grid.errors import AccessDenied, InvalidArgument, Locked, NotFound
 from grid.model import Access, Caller
 from grid.namespace.context import NamespaceContext
+from grid.namespace.data_objects import object_facts
+from grid.namespace.ports import Event
 from provenance.chunks import ChunkTree
 from provenance.errors import Malformed
 from provenance.predicates import check_predicate
@@ -136,7 +138,12 @@ class Stating:
             NotFound, AccessDenied: as writing.
             Locked: there is another content now.
         """
-        found, _ = self._context.load(self._context.path(text).text, caller, Access.WRITE, caller.is_admin)
+        found, stored = self._context.load(
+            self._context.path(text).text, caller, Access.WRITE, caller.is_admin
+        )
+        facts: dict[str, dict[str, Any]] = {"object": object_facts(found, stored)}
+        event = Event("object", "checksum", caller, found.path, found.id, facts)
+        self._context.policy.before(event)
         with self._context.database.write() as tx:
             if not object_rows.lock(tx, found.id) or statements.version_of(tx, found.id) != version:
                 raise Locked(f"`{paths.printable(found.path)}` changed while its chunks were read")
@@ -145,7 +152,9 @@ class Stating:
                 WantedSubject(found.id, found.path, version),
                 WantedSubject(0, found.path, digest={TREE: tree.root.hex()}),
             ]
-            return self._want(tx, caller, "digest-link", subjects, {"same": "stored chunks"}, [])[0]
+            number = self._want(tx, caller, "digest-link", subjects, {"same": "stored chunks"}, [])[0]
+            self._context.happened(tx, event, chunks=tree.root.hex())
+        return number
 
     @contextmanager
     def erasing(self, path: str) -> Iterator[None]:

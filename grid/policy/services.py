@@ -15,13 +15,16 @@ from grid.errors import (
     NotFound,
     NotOnline,
 )
-from grid.model import Caller
-from grid.namespace import AccessChange, ChecksumRequest, Namespace, OpenForReading, TrimRequest
+from grid.model import Access, Caller
+from grid.namespace import AccessChange, ChecksumRequest, Namespace, OpenForReading, TrimRequest, WriteRequest
+from grid.namespace import Subject as MetadataSubject
 from grid.namespace.fixity import NOT_GOOD, ON_TAPE
 from grid.namespace.storage import storage_errors
 from grid.policy import attributes
 from microservices import ByteReader, MicroserviceError, Standing, declarations
 from provenance.chunks import ChunkTree
+from provenance.evidence import Evidence
+from provenance.verdict import Verdict
 from rules import Entity
 
 
@@ -156,6 +159,30 @@ class _CallersGrid:
     def link_chunks(self, path: str, version: int, tree: ChunkTree) -> dict[str, Any]:
         return _attestation(
             "digest-link", [self._namespace.stating.link_chunks(self._caller, path, version, tree)]
+        )
+
+    def below(self, path: str, most: int) -> list[str]:
+        context = self._namespace.context
+        with context.database.read() as tx:
+            names = [name for _, name in object_rows.below(tx, path, limit=most)]
+        for name in names:
+            context.load(name, self._caller, Access.READ, self._caller.is_admin)
+        return names
+
+    def content(self, path: str) -> tuple[int, str]:
+        tree = self._namespace.attestations.tree(self._caller, path)
+        return tree.size_bytes, tree.root.hex()
+
+    def signed(self, path: str) -> tuple[Evidence, Verdict]:
+        return self._namespace.attestations.signed(self._caller, path)
+
+    def metadata(self, path: str) -> dict[str, str]:
+        held = self._namespace.metadata.of(self._caller, MetadataSubject("collection", path))
+        return {avu.attribute: avu.value for avu in held}
+
+    def write(self, path: str, data: bytes) -> None:
+        self._namespace.objects.put(
+            self._caller, path, data, WriteRequest(size_bytes=len(data), register_checksum=True)
         )
 
     def open(self, path: str) -> ByteReader:

@@ -25,16 +25,29 @@ def bag(folder: Path, info: Mapping[str, str]) -> None:
     if not payload:
         raise ValueError(f"nothing lies below `{folder}/data`")
     size = sum(file.stat().st_size for file in payload)
-    lines = {**info, "Payload-Oxum": f"{size}.{len(payload)}"}
-    _write(folder / "bagit.txt", "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n")
-    _write(folder / "bag-info.txt", "".join(f"{name}: {_one_line(value)}\n" for name, value in lines.items()))
-    _write(folder / "manifest-sha256.txt", _manifest(folder, payload))
-    tags = [folder / name for name in ("bag-info.txt", "bagit.txt", "manifest-sha256.txt")]
-    _write(folder / "tagmanifest-sha256.txt", _manifest(folder, tags))
+    for name, data in tag_files(
+        _manifest(folder, payload), {**info, "Payload-Oxum": f"{size}.{len(payload)}"}
+    ).items():
+        (folder / name).write_bytes(data)
 
 
-def _write(file: Path, text: str) -> None:
-    file.write_text(text, "utf-8", newline="\n")
+def tag_files(manifest: str, info: Mapping[str, str], fetch: str = "") -> dict[str, bytes]:
+    """The files of a bag beside its payload.
+
+    Args:
+        manifest: a line for each file of the payload: SHA-256, two spaces, its name.
+        info: what `bag-info.txt` says.
+        fetch: a line for each file that is elsewhere: its address, its size and its name; nothing where all are there.
+    """
+    made = {
+        "bagit.txt": "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n",
+        "bag-info.txt": "".join(f"{name}: {_one_line(value)}\n" for name, value in info.items()),
+        "manifest-sha256.txt": manifest,
+        **({"fetch.txt": fetch} if fetch else {}),
+    }
+    found = {name: text.encode() for name, text in made.items()}
+    tags = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in sorted(found.items()))
+    return {**found, "tagmanifest-sha256.txt": tags.encode()}
 
 
 def _one_line(value: str) -> str:
@@ -42,10 +55,12 @@ def _one_line(value: str) -> str:
 
 
 def _manifest(folder: Path, files: list[Path]) -> str:
-    return "".join(f"{_digest(file)}  {_encoded(file.relative_to(folder).as_posix())}\n" for file in files)
+    return "".join(
+        f"{_digest(file)}  {encoded_name(file.relative_to(folder).as_posix())}\n" for file in files
+    )
 
 
-def _encoded(name: str) -> str:
+def encoded_name(name: str) -> str:
     """A path as manifests have it: line breaks and percent signs escaped."""
     return name.replace("%", "%25").replace("\n", "%0A").replace("\r", "%0D")
 

@@ -90,7 +90,7 @@ def test_evidence_that_says_nothing_of_an_object_is_refused(
     with pytest.raises(InvalidArgument, match="is no evidence: no JSON"):
         ours.attach(rods, PATH, "nonsense")
     assert ours.show(rods, PATH)["state"] == "unsigned"
-    with pytest.raises(NotFound, match="nothing is attached"):
+    with pytest.raises(NotFound, match="nothing is signed about"):
         ours.export(rods, PATH)
 
 

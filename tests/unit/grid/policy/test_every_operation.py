@@ -25,6 +25,7 @@ from grid.tiers.libraries import Libraries
 from grid.tiers.operator import TapeOperator
 from provenance.authority import KeyRecord
 from provenance.blocks import tree_of
+from provenance.chunks import ChunkTree
 from provenance.keyring import Keyring
 from provenance.signing import Acquisition, sign_files
 from rules.events import EVENTS
@@ -158,6 +159,11 @@ OPERATIONS: dict[str, tuple[Do, set[str]]] = {
     "attestations.attach": (lambda z, r: z.namespace.attestations.attach(r, OBJECT, attested(z)), {"attestation add"}),
     "attestations.show": (lambda z, r: (attested(z), z.namespace.attestations.show(r, OBJECT)), {"object stat"}),
     "attestations.export": (lambda z, r: (z.namespace.attestations.attach(r, OBJECT, attested(z)), z.namespace.attestations.export(r, OBJECT)), {"attestation add", "object stat"}),
+    "attestations.tree": (lambda z, r: z.namespace.attestations.tree(r, OBJECT), {"object stat"}),
+    "attestations.signed": (lambda z, r: (attested(z), z.namespace.attestations.signed(r, OBJECT)), {"object stat"}),
+    "attestations.listed": (lambda z, r: z.namespace.attestations.listed(r, OBJECT), {"object stat"}),
+    "attestations.verify_below": (lambda z, r: (attested(z), z.namespace.attestations.verify_below(r, HOME)), {"object stat"}),
+    "stating.link_chunks": (lambda z, r: z.namespace.stating.link_chunks(r, OBJECT, z.namespace.stating.version(r, OBJECT), ChunkTree.of([], {})), {"object checksum"}),
     "fixity.tree": (seen_tree, {"object stat"}),
     "fixity.verify": (lambda z, r: z.namespace.fixity.verify(r, OBJECT, 0), {"replica verify"}),
     "fixity.mark_damaged": (lambda z, r: z.namespace.fixity.mark_damaged(r, OBJECT, 0, "bad"), {"replica verify"}),
@@ -172,6 +178,9 @@ OPERATIONS: dict[str, tuple[Do, set[str]]] = {
 }  # fmt: skip
 
 WITHOUT: dict[str, str] = {
+    "stating.of_object": "asked for by rules, about what they were told", "stating.of_objects": "asked for by rules",
+    "stating.of_place": "asked for by rules", "stating.of_everything_in": "asked for by rules", "stating.of_erased": "asked for by rules",
+    "stating.erasing": "a part of removals, which tell", "stating.version": "a number without a meaning for anybody else",
     "posix.drifted": "shown by the status command to the service account",
     "recalls.status": "one's own requests", "recalls.listed": "one's own requests",
     "recalls.cancel": "ends one's own request; the library tells of it", "recalls.pin": "one's own request",
@@ -200,7 +209,7 @@ def test_the_table_names_every_operation(sqlite_zone: Zone) -> None:
     space = sqlite_zone.namespace
     found = {
         f"{part}.{name}"
-        for part in ("access", "administration", "checksums", "collections", "objects", "metadata", "moves", "records", "replicas", "users", "recalls", "fixity", "posix", "attestations")
+        for part in ("access", "administration", "checksums", "collections", "objects", "metadata", "moves", "records", "replicas", "users", "recalls", "fixity", "posix", "attestations", "stating")
         for name in dir(type(getattr(space, part)))
         if not name.startswith("_")
     }  # fmt: skip
