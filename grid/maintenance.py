@@ -116,10 +116,18 @@ def backup(folder: Path, target: Path) -> None:
                     archive.add(path, path.name)
             archive.add(folder / KEY_FILE, KEY_FILE)
             archive.add(folder / config.FILE_NAME, config.FILE_NAME)
+            for name in (settings.authority, settings.signing_keys):
+                if (folder / name).is_dir():
+                    archive.add(folder / name, f"signing/{name}", filter=_without_state)
             if settings.policy:
                 archive.add(folder / settings.policy, f"policy/{Path(settings.policy).name}")
         partial.chmod(0o600)
         partial.replace(target)
+
+
+def _without_state(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    """What of the keys goes into a backup: not the log's last signed state, which must never go back to what it was."""
+    return None if member.name.endswith((".state", ".lock")) or "/unsigned" in member.name else member
 
 
 def restore(folder: Path, source: Path) -> RestoreReport:
@@ -147,6 +155,8 @@ def restore(folder: Path, source: Path) -> RestoreReport:
         shutil.move(work / KEY_FILE, folder / KEY_FILE)
         os.chmod(folder / KEY_FILE, 0o600)
         (folder / "run").mkdir(exist_ok=True)
+        if (work / "signing").is_dir():
+            shutil.copytree(work / "signing", folder, dirs_exist_ok=True)
         for policy in (work / "policy").glob("*"):
             shutil.move(policy, folder / policy.name)
         shutil.copy(work / config.FILE_NAME, folder / config.FILE_NAME)

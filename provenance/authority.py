@@ -49,6 +49,29 @@ class Root:
         }  # fmt: skip
         return Envelope(jcs.encode(payload), ROOT_TYPE)
 
+    def latest(self, newest: Envelope | None, between: Iterable[Envelope]) -> "Root":
+        """The root that took over from this one, over any number of versions: each signed by enough keys of the one before, and of its own.
+
+        Args:
+            newest: the root that is in force, as somebody says.
+            between: the versions between, in any order.
+
+        Returns:
+            This one where nothing leads on from it.
+        """
+        roots: dict[int, tuple[Root, Envelope]] = {}
+        for envelope in (*between, *(() if newest is None else (newest,))):
+            try:
+                found = Root.read(envelope)
+            except Malformed:
+                continue  # it leads nowhere
+            if found.zone == self.zone and found.version > self.version:
+                roots[found.version] = found, envelope
+        current = self
+        while (following := roots.get(current.version + 1)) is not None and current.has_signed(following[1]):
+            current = following[0]
+        return current
+
     def has_signed(self, envelope: Envelope) -> bool:
         """Whether enough different keys of this root have signed an envelope."""
         valid = envelope.valid(

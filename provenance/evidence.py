@@ -5,7 +5,8 @@
      "salts": {DIGEST: "hexadecimal digits"}, "chunks": [{...}...]}
 
 `salts` are those of statements that a log commits to without telling what it commits to, by the SHA-256 of the envelope; `chunks` say where stored
-chunks of HDF5 files lie (see `provenance.chunks`). Both may be left out, as may be `promises`.
+chunks of HDF5 files lie (see `provenance.chunks`). These may be left out, as may be `promises`
+and `roots`, the earlier roots of keys, for who believes one of them.
 
 Nothing in it is believed because it is there: statements and records are signed, and trees are those of the roots that statements name. Whose root is
 believed, the reader decides.
@@ -41,6 +42,7 @@ class Evidence:
     promises: tuple[Promise, ...] = ()
     salts: Mapping[str, bytes] = field(default_factory=dict)
     chunks: tuple[ChunkProof, ...] = ()
+    roots: tuple[Envelope, ...] = ()
 
     def encoded(self) -> bytes:
         """As JSON, in its one form."""
@@ -49,6 +51,8 @@ class Evidence:
             more["promises"] = [one.encoded() for one in self.promises]
         if self.salts:
             more["salts"] = {digest: salt.hex() for digest, salt in self.salts.items()}
+        if self.roots:
+            more["roots"] = [_json(one) for one in self.roots]
         if self.chunks:
             more["chunks"] = [one.as_json() for one in self.chunks]
         return jcs.encode(
@@ -82,6 +86,7 @@ def joined(several: Sequence[Evidence]) -> Evidence:
         tuple(dict.fromkeys(promise for one in several for promise in one.promises)),
         {digest: salt for one in several for digest, salt in one.salts.items()},
         tuple({(proof.root, proof.path, proof.index): proof for one in several for proof in one.chunks}.values()),
+        tuple(dict.fromkeys(envelope for one in several for envelope in one.roots)),
     )  # fmt: skip
 
 
@@ -89,7 +94,18 @@ def _json(envelope: Envelope) -> jcs.Json:
     return jcs.decode(envelope.encoded(), most_bytes=MOST_BYTES)
 
 
-_NAMES: Final = {"format", "root", "keys", "statements", "trees", "receipts", "promises", "salts", "chunks"}
+_NAMES: Final = {
+    "format",
+    "root",
+    "keys",
+    "statements",
+    "trees",
+    "receipts",
+    "promises",
+    "salts",
+    "chunks",
+    "roots",
+}
 
 
 def decoded(text: bytes) -> Evidence:
@@ -109,7 +125,7 @@ def decoded(text: bytes) -> Evidence:
         None if root is None else dsse.of_json(root), _envelopes(found, "keys"), _envelopes(found, "statements"),
         tuple(_tree(one) for one in _listed(found, "trees")), tuple(receipts.decoded(_text(one)) for one in _listed(found, "receipts")),
         tuple(promises.decoded(_text(one)) for one in _listed(found, "promises")), _salts(found.get("salts", {})),
-        tuple(chunks.proof_of_json(one) for one in _listed(found, "chunks")),
+        tuple(chunks.proof_of_json(one) for one in _listed(found, "chunks")), _envelopes(found, "roots"),
     )  # fmt: skip
 
 

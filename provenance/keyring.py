@@ -78,6 +78,46 @@ class Keyring:
                 f"`{self.folder}` has no root; make one: beamgrid keys init {self.folder} --zone ZONE"
             ) from None
 
+    def earlier_roots(self) -> list[Envelope]:
+        """The roots before the one in force, the first first, without those that are not there any more."""
+        return [dsse.decoded(file.read_bytes()) for file in sorted((self.folder / "roots").glob("*.json"))]
+
+    def new_root(self, *, keys: int, threshold: int) -> Root:
+        """Have a root of other keys take over: signed by enough keys of both, and all records anew by the new one.
+
+        The private keys of the old one stay in `private`, under `retired`, until somebody destroys them.
+
+        Raises:
+            NotAuthorised: too few keys of the old root are here.
+            Malformed: the numbers do not fit.
+        """
+        if not 1 <= threshold <= keys <= 16:
+            raise Malformed(f"found {threshold} of {keys} root keys; 1 of 1 to 16 of 16 were expected")
+        old, signers = Root.read(self.root_envelope()), self._root_keys()
+        version, retired = old.version + 1, self.folder / "private/retired"
+        made = [
+            FileKey.make(self.folder / f"private/new-{number}.key", f"{old.zone}/root-{version}-{number}")
+            for number in range(1, keys + 1)
+        ]
+        root = Root(old.zone, version, threshold, {key.keyid: key.public for key in made})
+        envelope = root.envelope().signed(*signers, *made[:threshold])
+        again = [
+            (file, Envelope(found.payload, found.payload_type).signed(*made[:threshold]))
+            for name in ("records", "revocations")
+            for file in sorted((self.folder / name).glob("*.json"))
+            for found in (dsse.decoded(file.read_bytes()),)
+        ]
+        write_for_good(self.folder / f"roots/{old.version:06d}.json", self.root_envelope().encoded())
+        retired.mkdir(exist_ok=True)
+        for file in sorted((self.folder / "private").glob("root-*.key")):
+            file.replace(retired / f"{old.version}-{file.name}")
+        for number in range(1, keys + 1):
+            (self.folder / f"private/new-{number}.key").replace(self.folder / f"private/root-{number}.key")
+        for file, signed in again:
+            write_for_good(file, signed.encoded())
+        write_for_good(self.folder / "root.json", envelope.encoded())
+        return root
+
     def envelopes(self) -> list[Envelope]:
         """All records and revocations."""
         return [

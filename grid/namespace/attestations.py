@@ -198,7 +198,9 @@ class Attestations:
                 given = replace(given, chunks=(stored.proof(wanted, chunk),))
             except (Malformed, ValueError) as error:
                 raise NotFound(f"`{paths.printable(path)}`: {error}") from error
-        made_of = replace(given, root=ring.root_envelope(), keys=tuple(ring.envelopes()))
+        made_of = replace(
+            given, root=ring.root_envelope(), keys=tuple(ring.envelopes()), roots=tuple(ring.earlier_roots())
+        )
         return made_of.encoded().decode()
 
     def listed(self, caller: Caller, text: str, *, state: str = "", limit: int = 50) -> list[dict[str, Any]]:
@@ -243,7 +245,9 @@ class Attestations:
         with self._context.database.read() as tx:
             given = self._evidence(*self._behind(tx, found.id))
         verdict = judge(self._tree(caller, found, tree), path, given, authority)
-        return replace(given, root=ring.root_envelope(), keys=tuple(ring.envelopes())), verdict
+        return replace(
+            given, root=ring.root_envelope(), keys=tuple(ring.envelopes()), roots=tuple(ring.earlier_roots())
+        ), verdict
 
     def verify_below(self, caller: Caller, text: str) -> CollectionVerdict:
         """Judge every object of a collection.

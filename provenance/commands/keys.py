@@ -56,6 +56,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     rotate.add_argument("successor")
     rotate.add_argument("--days", type=int, default=400)
     _add_revoke(verbs)
+    new_root = verbs.add_parser("new-root", help="have a root of other keys take over")
+    new_root.add_argument("folder", type=Path)
+    new_root.add_argument("--keys", type=int, default=1, dest="keys_count", help="how many keys it has (1)")
+    new_root.add_argument("--threshold", type=int, default=1, help="how many of them have to sign (1)")
     listed = verbs.add_parser("list", help="all keys")
     listed.add_argument("folder", type=Path)
     listed.add_argument("--json", action="store_true")
@@ -100,6 +104,11 @@ def run(arguments: argparse.Namespace) -> int:
             time=now(),
         )
         print(f"{arguments.successor} takes over from {arguments.name}; take {file} to where it signs")
+    elif arguments.keys == "new-root":
+        root = ring.new_root(keys=arguments.keys_count, threshold=arguments.threshold)
+        print(
+            f"{ring.folder}/root.json is version {root.version}; who believes an earlier one believes it too"
+        )
     elif arguments.keys == "revoke":
         _revoke(ring, arguments)
     else:

@@ -104,7 +104,9 @@ def with_authority(given: Evidence, folder: Path | None) -> Evidence:
     if folder is None:
         return given
     ring = Keyring(folder)
-    return replace(given, root=ring.root_envelope(), keys=tuple(ring.envelopes()))
+    return replace(
+        given, root=ring.root_envelope(), keys=tuple(ring.envelopes()), roots=tuple(ring.earlier_roots())
+    )
 
 
 def beside(file: Path) -> Path:

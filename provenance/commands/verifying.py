@@ -6,6 +6,7 @@ from pathlib import Path
 
 from provenance import dsse, evidence
 from provenance.authority import Authority, Root
+from provenance.commands.archives import evidence_bytes
 from provenance.commands.signing import beside
 from provenance.errors import Malformed
 from provenance.evidence import Evidence
@@ -26,7 +27,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "exit status: 0 verified, 10 boundary of trust reached, 20 evidence is incomplete, 30 suspect, 40 tampered or not valid, 50 wrong use"),
         formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     verify.add_argument("file", type=Path)
-    verify.add_argument("--evidence", type=Path, help="(FILE.evidence.json)")
+    verify.add_argument("--evidence", type=Path, help="a file, a crate or a zip of one (FILE.evidence.json)")
     verify.add_argument(
         "--root",
         type=Path,
@@ -62,7 +63,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run `verify`."""
-    given = evidence.decoded((arguments.evidence or beside(arguments.file)).read_bytes())
+    given = evidence.decoded(evidence_bytes(arguments.evidence or beside(arguments.file)))
     authority = Authority.of(_root(arguments.root, given), given.keys)
     wanted = _wanted(arguments)
     if arguments.frame is not None:
@@ -124,7 +125,7 @@ def _write_signed(file: Path, make: str, arguments: argparse.Namespace, verdict:
 
 def _root(file: Path | None, given: Evidence) -> Root:
     if file is not None:
-        return Root.read(dsse.decoded(file.read_bytes()))
+        return Root.read(dsse.decoded(file.read_bytes())).latest(given.root, given.roots)
     if given.root is None:
         raise Malformed("the evidence holds no root of keys; name the one that you believe with --root")
     return Root.read(given.root)

@@ -223,7 +223,7 @@ def _recorded(session: iRODSSession, path: str) -> BlockTree:
 
 def _judged(tree: BlockTree, path: str, given: Evidence, root: Path | None) -> Verdict:
     if root is not None:
-        believed = Root.read(dsse.decoded(root.read_bytes()))
+        believed = Root.read(dsse.decoded(root.read_bytes())).latest(given.root, given.roots)
     elif given.root is not None:
         believed = Root.read(given.root)
     else:
