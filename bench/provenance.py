@@ -7,10 +7,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from bench import server
 from bench.checksums import Shell
+from bench.rows import home, put_request
+from grid.catalog import statements
+from grid.catalog.database import Database
+from grid.catalog.statements import WantedSubject
 from provenance import merkle, receipts
 from provenance.keyfiles import FileKey
 from provenance.log import LogWriter, entry_of
@@ -39,6 +44,8 @@ def run(size: int, most: int) -> None:
         signing(Path(scratch) / "signing")
         growth(Path(scratch) / "growth", most)
         judging(Path(scratch) / "judging")
+    served()
+    small_puts()
     puts(size)
 
 
@@ -103,19 +110,46 @@ def growth(folder: Path, most: int) -> None:
 
 
 def judging(folder: Path) -> None:
-    """A process that judges a file of 1 MiB beside one that only loads what judging needs."""
+    """A process that judges one frame of an HDF5 file beside one that only loads what judging needs."""
     folder.mkdir()
+    from provenance.chunks import Chunk, ChunkTree, Dataset, chunk_leaf
     from provenance.keyring import Keyring
+    from provenance.statements import TREE
 
-    program = [sys.executable, "-m", "provenance"]
-    file, keys = folder / "frame", folder / "keys"
-    file.write_bytes(os.urandom(1 << 20))
-    Keyring.create(keys, "bench", keys=1, threshold=1)
+    program, frames, size = [sys.executable, "-m", "provenance"], 100_000, 1 << 20
+    file, keys = folder / "frames", folder / "keys"
+    data = os.urandom(size)
+    file.write_bytes(data)
+    ring = Keyring.create(keys, "bench", keys=1, threshold=1)
     key = FileKey.make(folder / "a.key", "bench/a")
+    leaf = chunk_leaf("/data", 7, 0, data)
+    tree = ChunkTree.of([Dataset("/data", {}, (Chunk(0, size, 0, leaf),) * frames)], {})
     given = sign_files([("/bench/frame", file)], Acquisition("b", "i", "s"), key)
-    proof = folder / "frame.evidence.json"
+    said = {"time": "2026-11-21T10:00:00Z", "actor": "bench", "same": "stored chunks"}
+    link = Statement.of(
+        "digest-link",
+        [Subject("/bench/frame", {TREE: root.hex()}) for root in (given.trees[0].root, tree.root)],
+        said,
+    )
+    given = replace(
+        given,
+        root=ring.root_envelope(),
+        statements=(*given.statements, link.envelope().signed(key)),
+        chunks=(tree.proof("/data", 7),),
+    )
+    proof = folder / "frames.evidence.json"
     proof.write_bytes(given.encoded())
-    verify = [*program, "verify", str(file), "--evidence", str(proof), "--root", str(keys / "root.json")]
+    verify = [
+        *program,
+        "verify",
+        str(file),
+        "--frame",
+        "7",
+        "--evidence",
+        str(proof),
+        "--root",
+        str(keys / "root.json"),
+    ]
     imports = [sys.executable, "-c", "import provenance.commands"]
 
     def took(command: list[str]) -> float:
@@ -123,8 +157,50 @@ def judging(folder: Path) -> None:
 
     ratios = [took(verify) / took(imports) for _ in range(2 * ROUNDS)]
     print(
-        f"a process that judges a file: {statistics.median(ratios):.2f} x one that loads what that needs (limit 2)"
+        f"a process that judges one frame of {frames:,}: {statistics.median(ratios):.2f} x one that loads what that needs (limit 2)"
     )
+
+
+def served() -> None:
+    """Statements that a served zone is asked for, until they are in its log with their receipts kept."""
+    with server.own(signing=True) as target:
+        assert target.folder is not None, "it is ours"
+        database = Database(f"sqlite:///{target.folder}/catalog.sqlite")
+        digests = [{"merkle_sha256": number.to_bytes(32, "big").hex()} for number in range(10 * BATCH)]
+        began = time.perf_counter()
+        for begin in range(0, len(digests), BATCH):
+            with database.write() as tx:
+                for number in range(begin, begin + BATCH):
+                    subject = WantedSubject(0, f"/bench/home/rods/f{number}", digest=digests[number])
+                    statements.want(tx, "ingest", [subject], {"checked": "none"}, actor="bench")
+        while True:
+            with database.read() as tx:
+                found = statements.counts(tx)
+            if found["logged"] >= len(digests):
+                break
+            time.sleep(0.1)
+        took = time.perf_counter() - began
+        database.close()
+    print(f"10,000 statements asked of a served zone, signed, logged, receipts kept: {took:.1f} s (limit 60)")
+
+
+def small_puts(count: int = 300) -> None:
+    """Small files put into a zone that signs and into one that does not, in turns."""
+    with server.own() as plain, server.own(signing=True) as signing:
+        spent: dict[str, list[float]] = {"plain": [], "signing": []}
+        clients = {
+            "plain": (server.RawClient(plain), home(plain)),
+            "signing": (server.RawClient(signing), home(signing)),
+        }
+        for turn in range(2 * ROUNDS):
+            for name, (client, path) in clients.items():
+                began = time.perf_counter()
+                for number in range(count):
+                    client.send(put_request(f"{path}/t{turn}-{number}", b"x" * 4096))
+                if turn:
+                    spent[name].append(time.perf_counter() - began)
+        ratio = statistics.median(spent["signing"]) / statistics.median(spent["plain"])
+    print(f"puts of 4 KiB into a zone that signs: {ratio:.2f} x the time of those into one that does not")
 
 
 def puts(size: int) -> None:

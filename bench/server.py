@@ -57,14 +57,15 @@ class Target:
 
 
 @contextlib.contextmanager
-def own(workers: int = 1, database: Postgres | None = None) -> Iterator[Target]:
-    """A fresh zone of our own in a scratch folder, on SQLite or in a new database of a PostgreSQL server."""
+def own(workers: int = 1, database: Postgres | None = None, *, signing: bool = False) -> Iterator[Target]:
+    """A fresh zone of our own in a scratch folder, on SQLite or in a new database of a PostgreSQL server; with `signing` as a new zone is."""
     catalog = database.new_database(f"bench{time.time_ns()}") if database else ""
     folder = Path(tempfile.mkdtemp(prefix="beamgrid-bench-"))
     password = folder / "password"
     password.write_text("rods")
     command = [sys.executable, "-m", "grid.cli.main"]
     made = [*command, "init", str(folder / "zone"), "--zone", "bench", "--admin", "rods", "--port", "0"]
+    made += [] if signing else ["--no-signing"]
     made += ["--password-file", str(password)] + (["--catalog", catalog] if catalog else [])
     subprocess.run(made, check=True, stdout=subprocess.DEVNULL)
     log = (folder / "log").open("wb")

@@ -321,6 +321,20 @@ def erasing(tx: Transaction, path: str, root: str, checksum: str, size: int) -> 
     return number
 
 
+def forget_salts(tx: Transaction, subject_id: int) -> None:
+    """Destroy the salts of what was stated about something that was erased: nobody can tell any more what the log's entries are about.
+
+    What is not logged yet stays out of the log, which would tell it without a salt.
+    """
+    tx.run(
+        "UPDATE statements SET salt = NULL, promise = '',"
+        f" reason = CASE WHEN state = '{SIGNED}' THEN 'erased before it was logged' ELSE reason END,"
+        f" state = CASE WHEN state = '{SIGNED}' THEN '{REFUSED}' ELSE state END"
+        " WHERE salt IS NOT NULL AND id IN (SELECT statement_id FROM statement_subjects WHERE subject_id = :id AND is_input = 0)",
+        {"id": subject_id},
+    )
+
+
 def not_erased(tx: Transaction, number: int) -> None:
     """What was about to be erased is still there."""
     tx.run("DELETE FROM erased WHERE id = :id AND statement_id IS NULL", {"id": number})

@@ -173,6 +173,8 @@ class Stating:
             with self._context.database.write() as tx:
                 statements.not_erased(tx, kept)
             raise
+        with self._context.database.write() as tx:
+            statements.forget_salts(tx, found.id)
 
     def _allowed(self, caller: Caller, text: str) -> str:
         path = self._context.path(text).text

@@ -146,12 +146,33 @@ def test_what_is_erased_is_recognised(published: Zone, rods, rule: Caller) -> No
     with published.database.read() as tx:
         assert statements.was_erased(tx, tree_of([DATA]).root.hex(), "") == f"{HERE}/run7.h5"
         assert statements.was_erased(tx, "00", "") == ""
+    with published.database.read() as tx:
+        assert tx.value("SELECT count(*) FROM statements WHERE salt IS NOT NULL") == 0, (
+            "the log's entries mean nothing any more"
+        )
     published.host.run(rule, "sign_erasure", {"subject": HERE})
     (found,) = made_of(published, "erasure")
     assert {subject.name for subject in found.subjects} == {f"{HERE}/run7.h5", f"{HERE}/notes.txt"}
     assert found.predicate["approver"] == "rods#tempZone"
     published.host.run(rule, "sign_erasure", {"subject": HERE})
     assert len(made_of(published, "erasure")) == 1, "once"
+
+
+def test_what_was_erased_before_it_was_logged_stays_out_of_the_log(
+    signing: Zone, rods, rule: Caller, monkeypatch
+) -> None:
+    signing.namespace.collections.create(rods, HERE)
+    put(signing, rods, f"{HERE}/a", b"secret")
+    sequencer = app.sequencer_of(signing)
+    with monkeypatch.context() as patched:
+        patched.setattr(sequencer, "_append", lambda: None)
+        assert sequencer.step() == 1
+    signing.host.run(rule, "erase", {"subject": HERE, "copies": "all", "method": "unlink"})
+    sequencer.step()
+    with signing.database.read() as tx:
+        (one,) = statements.listed(tx, limit=5)
+    assert (one.state, one.reason) == ("refused", "erased before it was logged")
+    assert not (signing.folder / signing.settings.log / "checkpoint").exists()
 
 
 def test_a_reduction_is_chained_to_what_it_was_made_from(published: Zone, rods, rule: Caller) -> None:
