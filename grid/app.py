@@ -67,7 +67,6 @@ KEY_FILE: Final = "keys/zone.key"
 PORT_FILE: Final = "run/port"
 VAULT: Final = "vault"
 _POLICY: Final = "policy"
-_SIGNING: Final = "provenance.policy"
 
 _log = logging.getLogger("beamgrid.app")
 
@@ -233,7 +232,8 @@ def initialise(
         make_keys(zone, folder / settings.authority, folder / settings.signing_keys)
         if policy == _POLICY:
             (folder / _POLICY).mkdir(exist_ok=True)
-            (folder / _POLICY / _SIGNING).write_text(policies.text(_SIGNING), "utf-8")
+            for name in policies.SWITCHED_ON:
+                (folder / _POLICY / name).write_text(policies.text(name), "utf-8")
     temporary.rename(folder / config.FILE_NAME)
 
 

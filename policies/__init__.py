@@ -1,6 +1,10 @@
 """The policies that come with the grid: data, no logic."""
 
 from importlib import resources
+from typing import Final
+
+SWITCHED_ON: Final = ("provenance.policy",)
+"""What a new zone comes with."""
 
 
 def text(name: str) -> str:

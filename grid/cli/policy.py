@@ -75,6 +75,11 @@ def add_parser(commands: Any) -> None:
     push = verbs.add_parser("push", help="make files the zone's policy, beside the files of others")
     push.add_argument("dir", type=Path)
     push.add_argument("file", type=Path, nargs="+")
+    push.add_argument(
+        "--without-shipped",
+        action="store_true",
+        help="leave out what a new zone comes with, such as what has its services sign",
+    )
     for parser in (dry, push):
         reach = parser.add_mutually_exclusive_group()
         reach.add_argument(
@@ -335,6 +340,7 @@ def _push(arguments: argparse.Namespace) -> int:
             reach,
             pusher=getpass.getuser(),
             trust=zone.policy.trust,
+            without_shipped=arguments.without_shipped,
         )
     print(f"generation {generation} is active; `beamgrid policy rollback {arguments.dir}` goes back")
     return 0

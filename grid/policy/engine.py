@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+import policies as shipped
 from grid import paths
 from grid.catalog import bundles as rows
 from grid.catalog import jobs, journal, promises, trash
@@ -32,7 +33,7 @@ from grid.namespace.ports import Event
 from grid.policy import bundles
 from grid.policy.bundles import ActiveBundle, CheckedBundle
 from grid.policy.context import EventContext
-from grid.policy.grants import BundleError
+from grid.policy.grants import SHIPPED, BundleError
 from grid.policy.host import AfterEffects, DecisionFacts, MicroserviceRunner, look
 from grid.policy.signatures import PolicyTrust
 from grid.policy.stewards import RecordedReads
@@ -92,7 +93,10 @@ class PolicyEngine:
             return
         sources = bundles.read_folder(folder, name)
         try:
-            bundles.activate(self._database, self.zone, sources, origin="file", trust=self.trust)
+            reaches = {name: SHIPPED for name in sources if name in shipped.SWITCHED_ON}
+            bundles.activate(
+                self._database, self.zone, sources, origin="file", reaches=reaches, trust=self.trust
+            )
         except BundleError as error:
             raise ConfigurationError(f"the policy `{name}` does not count\n{error}") from error
 

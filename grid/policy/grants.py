@@ -27,6 +27,8 @@ class Reach:
 
 
 EVERYWHERE: Final = Reach()
+SHIPPED: Final = Reach(None, "beamgrid")
+"""Of what a new zone comes with: files of their own owner, which the pushes of others leave alone."""
 Grants = Mapping[str, tuple[Pattern, ...] | None]
 
 

@@ -12,7 +12,7 @@ from grid.catalog import bundles as rows
 from grid.catalog.database import Database
 from grid.errors import ConfigurationError
 from grid.policy import bundles
-from grid.policy.grants import BundleError, Reach
+from grid.policy.grants import SHIPPED, BundleError, Reach
 from grid.policy.signatures import PolicyTrust
 from rules.testing import TestReport, run_tests
 
@@ -32,8 +32,10 @@ class Composed:
     instead_of: int
 
 
-def composed(database: Database, files: Mapping[str, str], reach: Reach) -> Composed:
-    """The active bundle with one owner's files replaced.
+def composed(
+    database: Database, files: Mapping[str, str], reach: Reach, *, without_shipped: bool = False
+) -> Composed:
+    """The active bundle with one owner's files replaced, and what a new zone comes with as it was, or left out.
 
     Raises:
         BundleError: a file has the name of one that belongs to somebody else.
@@ -45,14 +47,18 @@ def composed(database: Database, files: Mapping[str, str], reach: Reach) -> Comp
     reaches: dict[str, Reach] = {}
     known = bundles.reaches_of(active) if active is not None else {}
     for name, its in known.items():
-        if its.stewards != reach.stewards:
+        if its.stewards != reach.stewards and not (without_shipped and its == SHIPPED):
             assert active is not None
             sources[name], reaches[name] = active.sources[name], its
     for name, text in files.items():
-        if name in sources:
+        if name in sources and reaches[name] == SHIPPED and not reach.stewards:
+            reach_of_file = SHIPPED  # an administrator's own version of it
+        elif name in sources:
             owner = reaches[name].stewards or "the administrators"
             raise BundleError(f"there is a file `{name}` of {owner} in the bundle; give yours another name")
-        sources[name], reaches[name] = text, reach
+        else:
+            reach_of_file = reach
+        sources[name], reaches[name] = text, reach_of_file
     return Composed(sources, reaches, generation)
 
 
@@ -91,6 +97,7 @@ def push(
     *,
     pusher: str,
     trust: PolicyTrust | None = None,
+    without_shipped: bool = False,
 ) -> int:
     """Replace one owner's files of the zone's policy, and make the whole active.
 
@@ -101,6 +108,7 @@ def push(
         reach: where their rules may act, and whose they are.
         pusher: who does this.
         trust: whose signatures the files need; None for nobody's.
+        without_shipped: leave out what a new zone comes with.
 
     Returns:
         The generation that is active now.
@@ -109,7 +117,9 @@ def push(
         BundleError: it does not check, reaches too far, or another bundle was activated meanwhile.
         TestsFail: a test of the files fails; nothing was changed.
     """
-    return _activate(database, zone, composed(database, files, reach), pusher, trust)
+    return _activate(
+        database, zone, composed(database, files, reach, without_shipped=without_shipped), pusher, trust
+    )
 
 
 def _activate(database: Database, zone: str, whole: Composed, pusher: str, trust: PolicyTrust | None) -> int:

@@ -137,3 +137,37 @@ def test_signatures_are_handed_in_by_program_and_by_client(zone: Zone, stewards:
         zone.host.call(visitor, "policy_signatures", {"signatures": out.read_text()})
     assert beamgrid.main(["policy", "accept", str(zone.folder), str(out)]) == 0
     assert "a.policy: signed by anna" in capsys.readouterr().out
+
+
+def test_what_a_new_zone_comes_with_stays_when_others_push(zone: Zone, rods) -> None:
+    import policies
+
+    (zone.folder / "policy").mkdir()
+    (zone.folder / "policy/provenance.policy").write_text(policies.text("provenance.policy"))
+    zone.policy.load_file(zone.folder, "policy")
+
+    def pushed(files: dict[str, str], **more: bool) -> list[str]:
+        pushing.push(zone.database, "tempZone", files, EVERYWHERE, pusher="me", **more)
+        zone.policy.refresh()
+        return sorted(policy.source.name for policy in zone.policy.bundle.current.policies)
+
+    assert pushed({"a.policy": HARMLESS}) == ["a.policy", "provenance.policy"]
+    assert pushed({"b.policy": HARMLESS}) == ["b.policy", "provenance.policy"]
+    own = policies.text("provenance.policy").replace("version 1", "version 2")
+    assert pushed({"provenance.policy": own}) == ["provenance.policy"]
+    assert [policy.version for policy in zone.policy.bundle.current.policies] == [2]
+    assert pushed({"a.policy": HARMLESS}, without_shipped=True) == ["a.policy"]
+    assert pushed({"a.policy": HARMLESS, "b.policy": HARMLESS.replace("a.look", "b.look")}) == [
+        "a.policy",
+        "b.policy",
+    ]
+
+
+def test_what_comes_with_the_software_needs_no_steward(zone: Zone, stewards: Path) -> None:
+    import policies
+
+    assert push(zone, {"provenance.policy": policies.text("provenance.policy")}) == 1
+    with pytest.raises(BundleError, match="needs the signatures of 1 steward"):
+        push(
+            zone, {"provenance.policy": policies.text("provenance.policy").replace("version 1", "version 2")}
+        )
