@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from grid import config
 from grid.app import KEY_FILE, PORT_FILE, open_zone
-from grid.catalog import bundles, jobs, journal, leases, schema
+from grid.catalog import bundles, jobs, journal, leases, schema, statements
 from grid.catalog import objects as object_rows
 from grid.catalog.database import Database
 from grid.errors import ConfigurationError, GridError
@@ -40,6 +40,8 @@ def status(folder: Path) -> dict[str, Any]:
             queue = jobs.counts(tx)
             dead = jobs.dead(tx)
             problem = bundles.policy_problem(tx)
+            stated = statements.counts(tx)
+            refused = statements.listed(tx, state=statements.REFUSED, limit=5)
             tree = zone.namespace.context.storage.tree(tx)
         port_file = folder / PORT_FILE
         return {
@@ -51,6 +53,8 @@ def status(folder: Path) -> dict[str, Any]:
             "policy_problem": problem,
             "counts": counts,
             "jobs": queue,
+            "statements": stated,
+            "not_signed": [{"kind": one.kind, "path": one.path, "reason": one.reason} for one in refused],
             "given_up": [{"job": j, "name": n, "reason": r} for j, n, r in dead],
             "processes": processes,
             "posix_drift": zone.namespace.posix.drifted(),

@@ -86,6 +86,7 @@ EVENTS: Final[Mapping[str, EventType]] = MappingProxyType(
         "collection rename": _at("a collection gets another path", target="Target"),
         "collection delete": _at("a collection is removed for good"),
         "collection trash": _at("a collection goes to the trash", target="Target"),
+        "collection erase": _after("the contents of a collection were erased for good"),
         "metadata change": _at("an attribute is added, set or removed", change="Change"),
         "access grant": _at("somebody is given rights", grant="Grant"),
         "access revoke": _at("somebody's rights are taken away", grant="Grant"),

@@ -155,6 +155,12 @@ def _status(arguments: argparse.Namespace) -> int:
     print(
         f"open writes: {counts['open_writes']}   work on files: {counts['vault_tasks']}   jobs: {facts['jobs']}"
     )
+    stated = facts["statements"]
+    print(
+        f"statements: {stated['wanted'] + stated['signed']} to be signed and logged, {stated['logged']} in the log"
+    )
+    for one in facts["not_signed"]:
+        print(f"  not signed: {one['kind']} of {one['path']}: {one['reason']}")
     for process in facts["processes"]:
         print(
             f"  {process['role']} process {process['pid']} on {process['host']}: {'alive' if process['alive'] else 'gone'}"

@@ -176,6 +176,22 @@ class Stating:
         with self._context.database.write() as tx:
             statements.forget_salts(tx, found.id)
 
+    def erased(self, caller: Caller, text: str, count: int) -> None:
+        """Tell the rules that the contents of a collection were erased."""
+        path = self._context.path(text).text
+        with self._context.database.write() as tx:
+            found = collection_rows.by_path_or_none(tx, path)
+            if found is not None:
+                event = Event(
+                    "collection",
+                    "erase",
+                    caller,
+                    path,
+                    found.id,
+                    {"collection": {"id": found.id, "path": path}},
+                )
+                self._context.happened(tx, event, objects=count)
+
     def _allowed(self, caller: Caller, text: str) -> str:
         path = self._context.path(text).text
         if not caller.rights_of_rules and not caller.is_admin:

@@ -39,6 +39,15 @@ JOB_STEPS: Final = (
 )
 """Every step of scheduled work of its own; what its effects do passes the steps above."""
 
+SIGNING_STEPS: Final = (
+    "statement.claim.before",
+    "statement.claim.after",
+    "statement.log.before",
+    "statement.log.after",
+    "statement.noted.after",
+)
+"""Every step of who signs and logs what the zone states."""
+
 _armed, _, _count = os.environ.get("BEAMGRID_KILL_AT", "").partition(":")
 _remaining = int(_count or "1")
 _gate = os.environ.get("BEAMGRID_KILL_GATE", "")

@@ -270,6 +270,7 @@ class _CallersGrid:
             with self._namespace.context.database.read() as tx:
                 found = object_rows.below(tx, path, limit=1000)
             if not found:
+                self._namespace.stating.erased(self._caller, path, count)
                 return count
             for _, name in found:
                 try:

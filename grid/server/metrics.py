@@ -18,7 +18,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from grid.catalog import jobs, journal, promises, resources, tape
+from grid.catalog import jobs, journal, promises, resources, statements, tape
 from grid.catalog.database import Database
 from grid.errors import GridError
 from grid.server.counters import BUCKETS_S, OUTCOMES, Counters
@@ -86,7 +86,14 @@ class ZoneFigures(Collector):
             by_state, waiting, unmet = jobs.counts(tx), journal.queue_lengths(tx), promises.unmet_count(tx)
             tapes = [r for r in resources.all_by_id(tx).values() if r.type == "tape"]
             recalls = tape.request_counts(tx)
+            stated = statements.counts(tx)
             errors = {r.name: tape.estimate_errors(tx, r.id) for r in tapes}
+        made = GaugeMetricFamily(
+            "beamgrid_statements", "What the zone states: wanted, signed, logged, refused.", labels=["state"]
+        )
+        for state, count in stated.items():
+            made.add_metric([state], count)
+        yield made
         states = GaugeMetricFamily("beamgrid_jobs", "Scheduled work.", labels=["state"])
         for state in ("waiting", "running", "dead", "paused"):
             states.add_metric([state], by_state.get(state, 0))

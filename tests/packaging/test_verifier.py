@@ -75,3 +75,44 @@ def test_the_base_install_runs_what_needs_no_server(bare: Path, tmp_path: Path) 
     refused = run(bare, entry, "serve", tmp_path)
     assert refused.returncode == 1
     assert "is not installed; for a zone: pip install 'beamgrid[server]'" in refused.stderr
+
+
+def test_one_frame_is_judged_without_hdf5(tmp_path: Path, bare: Path) -> None:
+    from microservices.chunk_trees import chunk_tree
+    from provenance.blocks import tree_of
+    from provenance.evidence import Evidence
+    from provenance.statements import TREE, Statement, Subject
+    from tests.unit.microservices.test_chunk_trees import Bytes, written
+    from tests.unit.provenance.test_chains import LATER, Facility
+
+    program, data = tmp_path / "beamgrid-verify.pyz", written()
+    build(program)
+    (tmp_path / "facility").mkdir()
+    facility = Facility(tmp_path / "facility")
+    facility.file.write_bytes(data)
+    tree = chunk_tree(Bytes(data))
+    assert tree is not None
+    said = {"time": LATER, "actor": "maxiv/gateway#1", "same": "stored chunks"}
+    roots = (tree_of([data]).root.hex(), tree.root.hex())
+    link = Statement.of("digest-link", [Subject(PATH, {TREE: root}) for root in roots], said)
+    signed = Evidence(
+        None,
+        (),
+        (link.envelope().signed(facility.service["gateway"]),),
+        chunks=(tree.proof("/entry/data/frames", 7),),
+    )
+    proof = tmp_path / "evidence.json"
+    proof.write_bytes(facility.together(facility.sign(), signed).encoded())
+    asked = ("verify", facility.file, "--evidence", proof, "--at", "2026-12-01T00:00:00Z", "--frame", "7")
+    good = run(bare, program, *asked)
+    assert (good.returncode, good.stderr) == (0, "")
+    assert "2 digest-link" in good.stdout
+    other = run(bare, program, *asked[:-1], "6")
+    assert (other.returncode, "missing_evidence" in other.stdout) == (20, True), (
+        "never verified without a proof"
+    )
+    place = tree.proof("/entry/data/frames", 7).chunk.offset
+    facility.file.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+    bad = run(bare, program, *asked)
+    assert (bad.returncode, "tampered: chunk 7 of `/entry/data/frames`" in bad.stdout) == (40, True)
+    assert run(bare, program, *asked[:-1], "7", "--dataset", "/entry/energy").returncode == 20

@@ -15,6 +15,7 @@ from grid.errors import AccessDenied
 from grid.evidence import sequencer as sequencing
 from grid.evidence.setup import make_keys
 from grid.namespace import WriteRequest
+from grid.namespace.steps import SIGNING_STEPS
 from provenance import dsse, evidence, log
 from provenance.authority import Authority, Root
 from provenance.blocks import tree_of
@@ -147,16 +148,7 @@ def test_a_client_cannot_have_the_facility_sign(signing: Zone, rods) -> None:
         signing.host.call(rods, "sign_ingest", {"object": PATH})
 
 
-STEPS = (
-    "statement.claim.before",
-    "statement.claim.after",
-    "statement.log.before",
-    "statement.log.after",
-    "statement.noted.after",
-)
-
-
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", SIGNING_STEPS)
 def test_a_sequencer_that_dies_at_any_step_loses_and_repeats_nothing(
     signing: Zone, rods, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -180,7 +180,7 @@ OPERATIONS: dict[str, tuple[Do, set[str]]] = {
 WITHOUT: dict[str, str] = {
     "stating.of_object": "asked for by rules, about what they were told", "stating.of_objects": "asked for by rules",
     "stating.of_place": "asked for by rules", "stating.of_everything_in": "asked for by rules", "stating.of_erased": "asked for by rules",
-    "stating.erasing": "a part of removals, which tell", "stating.version": "a number without a meaning for anybody else",
+    "stating.erasing": "a part of removals, which tell", "stating.erased": "tells rules after the removals, each of which was judged", "stating.version": "a number without a meaning for anybody else",
     "posix.drifted": "shown by the status command to the service account",
     "recalls.status": "one's own requests", "recalls.listed": "one's own requests",
     "recalls.cancel": "ends one's own request; the library tells of it", "recalls.pin": "one's own request",
