@@ -31,6 +31,7 @@ from resources.errors import (
     TransientResourceError,
 )
 from resources.protocol import RESERVED, Capabilities, Stat, VaultPath
+from resources.read_ahead import FROM_BYTES, Answered, ReadAhead
 
 CONTEXT: Final[dict[str, Kind]] = {**COMMON, "port": "count", "keytab": "path"}
 """What the context string of a resource on an XRootD server may say."""
@@ -113,9 +114,16 @@ class XrootdFile:
         self._under_way = 0
         self._failed: Any = None
         self._changed = threading.Condition()
+        self._size = -1
+        self._ahead = ReadAhead(self._ask)
+
+    def _ask(self, offset: int, count: int, answered: Answered) -> Any:
+        return self._file.read(offset, count, timeout=TIMEOUT_S, callback=answered)
 
     def write(self, data: bytes | bytearray | memoryview, offset: int) -> int:
         view = memoryview(data)
+        self._ahead.forget()
+        self._size = -1
         for begin in range(0, len(view), _PIECE):
             self._wait(_UNDER_WAY - 1)
             piece = bytes(view[begin : begin + _PIECE])
@@ -156,12 +164,19 @@ class XrootdFile:
         view = memoryview(buffer)
         done = 0
         while done < len(view):
-            status, piece = self._file.read(offset + done, min(len(view) - done, _PIECE), timeout=TIMEOUT_S)
+            count = min(len(view) - done, _PIECE)
+            status, piece = self._ahead.take(offset + done, count) or self._file.read(
+                offset + done, count, timeout=TIMEOUT_S
+            )
             _require(status, f"reading `{self._name}`")
             if not piece:
                 break
             view[done : done + len(piece)] = piece
             done += len(piece)
+            if len(piece) == count and count >= FROM_BYTES:
+                if self._size < 0:
+                    self._size = self.size()
+                self._ahead.went_on(offset + done, count, self._size)
         return done
 
     def size(self) -> int:
@@ -172,6 +187,8 @@ class XrootdFile:
 
     def truncate(self, size_bytes: int) -> None:
         self._wait(0)
+        self._ahead.forget()
+        self._size = -1
         status, _ = self._file.truncate(size_bytes, timeout=TIMEOUT_S)
         _require(status, f"truncating `{self._name}`")
 
@@ -189,6 +206,7 @@ class XrootdFile:
             with self._changed:
                 while self._under_way:
                     self._changed.wait()
+            self._ahead.forget()
             self._file.close(timeout=TIMEOUT_S)
 
 

@@ -8,7 +8,9 @@ Source: `irods::hasher`, iRODS 5.0.2: `sha2:` and `sha512:` with base64, `adler3
 
 import base64
 import hashlib
+import threading
 import zlib
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final, Protocol
@@ -114,9 +116,9 @@ def beside(work: Callable[..., None], *arguments: Any) -> Future[None]:
 
 
 class DigestTap:
-    """Carries a digest along a sequence of writes; large buffers are hashed beside the writing."""
+    """Carries a digest along a sequence of writes; large buffers are hashed beside the writing, by one thread at a time."""
 
-    __slots__ = ("_pending", "_position", "_state", "broken", "scheme")
+    __slots__ = ("_lock", "_pending", "_position", "_running", "_state", "_waiting", "broken", "scheme")
 
     def __init__(self, scheme: str = "sha2") -> None:
         self.scheme = scheme
@@ -124,6 +126,9 @@ class DigestTap:
         self._state = _new(scheme)
         self._position = 0
         self._pending: Future[None] | None = None
+        self._waiting: deque[tuple[bytes | bytearray | memoryview, Future[None]]] = deque()
+        self._running = False
+        self._lock = threading.Lock()
 
     def see(self, offset: int, data: bytes | bytearray | memoryview) -> Future[None] | None:
         """Take note of a write; returns what to wait for before the buffer is used again, None where it was hashed already."""
@@ -137,13 +142,28 @@ class DigestTap:
             self.settle()
             self._state.update(data)
             return None
-        self._pending = _HASHING.submit(self._update, self._pending, data)
+        self._pending = Future()
+        with self._lock:
+            self._waiting.append((data, self._pending))
+            begin, self._running = not self._running, True
+        if begin:
+            _HASHING.submit(self._hash_waiting)
         return self._pending
 
-    def _update(self, before: Future[None] | None, data: bytes | bytearray | memoryview) -> None:
-        if before is not None:
-            before.result()  # it was begun before this one, so nobody waits for what has no thread
-        self._state.update(data)
+    def _hash_waiting(self) -> None:
+        """Hash what waits, in order; who comes later finds this thread at work and need not wake another."""
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._running = False
+                    return
+                data, done = self._waiting.popleft()
+            try:
+                self._state.update(data)
+            except BaseException as error:
+                done.set_exception(error)
+            else:
+                done.set_result(None)
 
     def settle(self) -> None:
         """Return once no buffer is being read any more."""
