@@ -119,9 +119,13 @@ def _collection(tx: Transaction, key: int | str) -> dict[str, Any] | None:
 
 def _replica(tx: Transaction, key: int | str) -> dict[str, Any] | None:
     data_id, _, number = str(key).partition(".")
-    found = object_rows.by_id_or_none(tx, int(data_id))
-    one = next((r for r in found.replicas if r.number == int(number)), None) if found is not None else None
-    if found is None or one is None:
+    found = object_rows.by_id_or_none(tx, int(data_id)) if data_id.isdigit() else None
+    if found is None:
+        return None
+    # of a replica that an event only says was made, the number is the latest
+    wanted = int(number) if number else max((r.number for r in found.replicas), default=-1)
+    one = next((r for r in found.replicas if r.number == wanted), None)
+    if one is None:
         return None
     leaf = resource_rows.all_by_id(tx).get(one.resource_id)
     return {

@@ -98,7 +98,7 @@ class PolicyEngine:
                 self._database, self.zone, sources, origin="file", reaches=reaches, trust=self.trust
             )
         except BundleError as error:
-            raise ConfigurationError(f"the policy `{name}` does not count\n{error}") from error
+            raise ConfigurationError(f"the policy `{name}` does not check\n{error}") from error
 
     def forget(self) -> None:
         self.bundle.forget()

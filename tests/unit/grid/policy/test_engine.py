@@ -203,3 +203,19 @@ def test_an_object_that_changed_after_the_decision_is_judged_again(zone: Zone, m
     with pytest.raises(PolicyDenied, match="too large"):
         zone.namespace.objects.put(rods, path, b"x", WriteRequest())
     assert judged.count("object write") == 2  # mine and the other's; my second one was refused
+
+
+def test_a_replica_that_an_event_only_names_is_the_latest(zone: Zone, rods, tmp_path: Path) -> None:
+    from grid.policy import attributes
+
+    path = "/tempZone/home/rods/copied"
+    zone.namespace.administration.add_resource(
+        rods, "second", "unixfilesystem", f"localhost:{tmp_path}/second"
+    )
+    made = zone.namespace.objects.put(rods, path, b"x", WriteRequest())
+    zone.namespace.finisher.finish()
+    zone.namespace.replicas.replicate(rods, path, "second")
+    with zone.database.read() as tx:
+        assert attributes.facts_of(tx, "Replica", str(made.id))["number"] == 1
+        assert attributes.facts_of(tx, "Replica", f"{made.id}.0")["number"] == 0
+        assert attributes.facts_of(tx, "Replica", "0") == attributes.facts_of(tx, "Replica", "/a/path") == {}
