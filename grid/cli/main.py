@@ -10,6 +10,7 @@ from pathlib import Path
 
 from grid import app, config, maintenance
 from grid.cli import jobs as job_commands
+from grid.cli import kernels as kernel_commands
 from grid.cli import policy as policy_commands
 from grid.errors import GridError
 from grid.secrets import KeyFileError
@@ -71,6 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
     policy_commands.add_parser(commands)
     provenance_commands.add_parsers(commands)
     job_commands.add_parser(commands)
+    kernel_commands.add_parser(commands)
     backup = commands.add_parser(
         "backup", help="catalog, key and settings into one archive, while the zone is served"
     )
@@ -139,7 +141,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    facts = maintenance.status(arguments.dir)
+    facts = {**maintenance.status(arguments.dir), "kernels": kernel_commands.device_sentence()}
     if arguments.json:
         print(json.dumps(facts, indent=2))
         return 0
@@ -155,6 +157,7 @@ def _status(arguments: argparse.Namespace) -> int:
     print(
         f"open writes: {counts['open_writes']}   work on files: {counts['vault_tasks']}   jobs: {facts['jobs']}"
     )
+    print(facts["kernels"])
     stated = facts["statements"]
     print(
         f"statements: {stated['wanted'] + stated['signed']} to be signed and logged, {stated['logged']} in the log"
@@ -227,7 +230,7 @@ def _upgrade(arguments: argparse.Namespace) -> int:
 
 
 _COMMANDS = {
-    "init": _init, "serve": _serve, "status": _status, "policy": policy_commands.run, "jobs": job_commands.run,
+    "init": _init, "serve": _serve, "status": _status, "policy": policy_commands.run, "kernel": kernel_commands.run, "jobs": job_commands.run,
     "reload": _reload, "worker": _worker, "backup": _backup, "restore": _restore, "upgrade": _upgrade,
 }  # fmt: skip
 

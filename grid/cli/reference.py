@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from accel.catalogue import KERNELS
 from grid.policy import bundles
 from grid.policy.lookups import ANSWERS
 from microservices import declarations
@@ -188,9 +189,31 @@ def predicate_page(one: Predicate) -> str:
     return "\n".join(lines) + "\n"
 
 
+def kernels_page() -> str:
+    """The kernels that come with the grid."""
+    lines = [
+        _MADE, "# Kernels", "",
+        "Frames are of `uint8`, `uint16`, `uint32`, `int32` or `float32`. A pixel is invalid where the mask says so, where an unsigned one has its type's largest",
+        "value, where an `int32` is below zero, and where a `float32` is not finite. `beamgrid kernel show NAME` prints the source.", "",
+        "| kernel | version | computes | formula | a device differs by | bytes for a pixel of b bytes |", "|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    for one in KERNELS.values():
+        cells = (
+            f"`{one.name}`",
+            one.version,
+            one.summary,
+            one.formula.replace("|", "\\|"),
+            one.tolerance,
+            one.traffic,
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 PAGES: Final[dict[str, Callable[[], str]]] = {
     "findings.md": findings_page,
     "events.md": events_page,
+    "kernels.md": kernels_page,
     "microservices.md": microservices_page,
     "provenance/predicates.md": predicates_page,
     **{f"provenance/{name}.md": partial(predicate_page, one) for name, one in PREDICATES.items()},

@@ -380,3 +380,20 @@ def test_an_old_run_under_a_new_name_is_told(facility: Facility) -> None:
     verdict = facility.verdict(facility.together(facility.sign(), again), DATA, "")
     assert (verdict.state, verdict.exit_status) == ("equivocation", 40)
     assert "the same content was signed as the streams `run7` and `run8`" in verdict.reason
+
+
+def test_a_chain_is_drawn_in_the_same_way_each_time(facility: Facility) -> None:
+    from xml.etree import ElementTree
+
+    from provenance.showing import as_svg, as_text
+
+    verdict = facility.verdict(facility.together(facility.sign(), facility.reduce()))
+    picture = as_svg("a <name> & more", verdict)
+    assert picture == as_svg(
+        "a <name> & more", facility.verdict(facility.together(facility.sign(), facility.reduce()))
+    )
+    root = ElementTree.fromstring(picture)
+    assert len([one for one in root.iter() if one.tag.endswith("rect")]) == 1 + len(verdict.steps)
+    assert "a &lt;name&gt; &amp; more: verified" in picture
+    lines = as_text("x", verdict)
+    assert [line.split()[1] for line in lines[:2]] == ["acquisition", "reduction"]

@@ -1,0 +1,218 @@
+"""`beamgrid kernel`: devices, the kernels that come with the grid, and one of them run over the frames of a file."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from grid.errors import ConfigurationError
+
+_EXAMPLES: Final = """examples:
+  beamgrid kernel devices
+  beamgrid kernel list
+  beamgrid kernel show statistics
+  beamgrid kernel run statistics scan.h5 --dataset /entry/data/data --above 10 --above 1000
+  beamgrid kernel run binned scan.h5 --size 4 --to binned.h5
+"""
+BATCH: Final = 64
+"""So many frames are in memory at once."""
+
+
+def add_parser(commands: Any) -> None:
+    """Add `kernel` to the command line."""
+    parser = commands.add_parser(
+        "kernel", help="kernels that reduce frames, and the devices they run on", epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="command")
+    listed = verbs.add_parser("devices", help="every device, tried with a real launch")
+    listed.add_argument("--json", action="store_true")
+    kernels = verbs.add_parser("list", help="the kernels that come with the grid")
+    kernels.add_argument("--json", action="store_true")
+    show = verbs.add_parser("show", help="a kernel's formula, tolerance and source")
+    show.add_argument("name")
+    run = verbs.add_parser("run", help="run a kernel over the frames of an HDF5 file")
+    run.add_argument("name", help="statistics or binned")
+    run.add_argument("file", type=Path)
+    run.add_argument(
+        "--dataset", default="", metavar="PATH", help="of the frames (the only one with three dimensions)"
+    )
+    run.add_argument(
+        "--above",
+        type=float,
+        action="append",
+        default=[],
+        metavar="COUNTS",
+        help="count pixels above; may be repeated (statistics)",
+    )
+    run.add_argument("--size", type=int, default=2, help="squares of so many pixels (binned; 2)")
+    run.add_argument("--to", type=Path, metavar="FILE", help="a new HDF5 file for the result (binned)")
+    run.add_argument("--numpy", action="store_true", help="with the reference, on no device")
+    run.add_argument("--json", action="store_true")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run one of the commands."""
+    try:
+        import accel.running  # noqa: F401
+    except ImportError as error:
+        raise ConfigurationError(
+            f"kernels need the package `{error.name}`: pip install 'beamgrid[accel]'"
+        ) from error
+    return {"devices": _devices, "list": _list, "show": _show, "run": _run}[str(arguments.verb)](arguments)
+
+
+def device_sentence() -> str:
+    """Where kernels run on this machine, in one sentence."""
+    try:
+        from accel.device import best_device
+        from accel.errors import DeviceUnusable
+    except ImportError as error:
+        return f"kernels do not run here: the package `{error.name}` is not installed (pip install 'beamgrid[accel]')"
+    try:
+        info = best_device().info
+    except DeviceUnusable as error:
+        return str(error)
+    return f"kernels run on {info.device} ({info.platform}, {info.units} units)"
+
+
+def _devices(arguments: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from accel.device import devices
+
+    if arguments.json:
+        print(json.dumps([asdict(one) for one in devices()], indent=2))
+        return 0
+    for one in devices():
+        print(
+            f"{one.number} {one.device} ({one.platform} {one.driver}): {one.problem or 'works'};"
+            f" {one.units} units, {one.memory_bytes / 1e9:.1f} GB"
+        )
+    print(device_sentence())
+    return 0
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    from accel.catalogue import KERNELS
+
+    rows = [
+        {"name": k.name, "version": k.version, "digest": k.digest, "summary": k.summary}
+        for k in KERNELS.values()
+    ]
+    if arguments.json:
+        print(json.dumps(rows, indent=2))
+        return 0
+    for row in rows:
+        print(f"{row['name']:<12} {row['version']:<6} {row['digest'][:16]}  {row['summary']}")
+    return 0
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    from accel.catalogue import KERNELS
+
+    kernel = KERNELS.get(arguments.name)
+    if kernel is None:
+        raise ConfigurationError(f"there is no kernel `{arguments.name}`; there are {', '.join(KERNELS)}")
+    print(f"{kernel.name} {kernel.version}, digest {kernel.digest}\n{kernel.summary}\n")
+    print(
+        f"formula:   {kernel.formula}\ntolerance: {kernel.tolerance}\ntraffic:   {kernel.traffic}, bytes a pixel of b bytes\n"
+    )
+    print(kernel.source)
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    import h5py
+
+    from accel.device import best_device
+    from accel.errors import AccelError
+    from accel.running import Runner
+
+    kernels = {"statistics": _statistics, "binned": _binned}
+    if arguments.name not in kernels:
+        raise ConfigurationError(
+            f"found the kernel `{arguments.name}`; {' or '.join(kernels)} runs over files"
+        )
+    try:
+        runner = Runner(None if arguments.numpy else best_device())
+    except AccelError as error:
+        print(f"beamgrid: {error}")
+        runner = Runner(None)
+    try:
+        with h5py.File(arguments.file, "r") as file:
+            kernels[arguments.name](arguments, runner, _frames(file, arguments.dataset))
+    except AccelError as error:
+        raise ConfigurationError(str(error)) from error
+    if not arguments.json:
+        print(f"on {runner.runs_on}{': ' if runner.problem else ''}{runner.problem}")
+    return 0
+
+
+def _frames(file: Any, wanted: str) -> Any:
+    import h5py
+
+    if wanted:
+        found = file.get(wanted)
+        if not isinstance(found, h5py.Dataset) or found.ndim != 3:
+            raise ConfigurationError(f"`{file.filename}` has no dataset `{wanted}` of three dimensions")
+        return found
+    able: list[Any] = []
+    file.visititems(
+        lambda _, item: able.append(item) if isinstance(item, h5py.Dataset) and item.ndim == 3 else None
+    )
+    if len(able) != 1:
+        names = ", ".join(one.name for one in able[:10]) or "none"
+        raise ConfigurationError(
+            f"`{file.filename}` has {len(able)} datasets of three dimensions ({names}); say which: --dataset PATH"
+        )
+    return able[0]
+
+
+def _statistics(arguments: argparse.Namespace, runner: Any, frames: Any) -> None:
+    rows = []
+    for begin in range(0, len(frames), BATCH):
+        found = runner.statistics(frames[begin : begin + BATCH], None, tuple(arguments.above))
+        mean, variance = found.mean, found.variance
+        for number in range(len(found.valid)):
+            rows.append({
+                "frame": begin + number, "valid": int(found.valid[number]), "sum": found.total[number].item(), "mean": float(mean[number]),
+                "variance": float(variance[number]), "min": found.lowest[number].item(), "max": found.highest[number].item(),
+                "saturated": int(found.saturated[number]), "above": [int(one) for one in found.above[number]],
+            })  # fmt: skip
+    if arguments.json:
+        print(json.dumps(rows, indent=2))
+        return
+    print(
+        f"{'frame':>6} {'valid':>9} {'sum':>14} {'mean':>10} {'min':>8} {'max':>8} {'saturated':>9} {' '.join(f'>{one:g}' for one in arguments.above)}"
+    )
+    for row in rows:
+        print(
+            f"{row['frame']:>6} {row['valid']:>9} {row['sum']:>14} {row['mean']:>10.4g} {row['min']:>8} {row['max']:>8} {row['saturated']:>9}"
+            f" {' '.join(map(str, row['above']))}"
+        )
+
+
+def _binned(arguments: argparse.Namespace, runner: Any, frames: Any) -> None:
+    import h5py
+
+    if arguments.to is None:
+        raise ConfigurationError("binned frames go into a file: say which, --to FILE")
+    if arguments.to.exists():
+        raise ConfigurationError(f"`{arguments.to}` is there already; nothing was written")
+    rows, columns = frames.shape[1] // arguments.size, frames.shape[2] // arguments.size
+    part = arguments.to.with_name(f".{arguments.to.name}.part")
+    with h5py.File(part, "w") as made:
+        sums = made.create_dataset(
+            "sums",
+            (len(frames), rows, columns),
+            "f8" if frames.dtype.kind == "f" else "i8",
+            chunks=(1, rows, columns),
+        )
+        counts = made.create_dataset("counts", (len(frames), rows, columns), "u4", chunks=(1, rows, columns))
+        for begin in range(0, len(frames), BATCH):
+            found = runner.binned(frames[begin : begin + BATCH], arguments.size)
+            sums[begin : begin + BATCH], counts[begin : begin + BATCH] = found.sums, found.counts
+        made.attrs["kernel"], made.attrs["size"] = "binned", arguments.size
+    part.replace(arguments.to)
+    print(f"{arguments.to}: {len(frames)} frames of {rows} x {columns} squares")
