@@ -200,19 +200,22 @@ def _binned(arguments: argparse.Namespace, runner: Any, frames: Any) -> None:
         raise ConfigurationError("binned frames go into a file: say which, --to FILE")
     if arguments.to.exists():
         raise ConfigurationError(f"`{arguments.to}` is there already; nothing was written")
+    runner.binned(frames[:0], arguments.size)  # refuses what cannot be, before anything is made
     rows, columns = frames.shape[1] // arguments.size, frames.shape[2] // arguments.size
     part = arguments.to.with_name(f".{arguments.to.name}.part")
-    with h5py.File(part, "w") as made:
-        sums = made.create_dataset(
-            "sums",
-            (len(frames), rows, columns),
-            "f8" if frames.dtype.kind == "f" else "i8",
-            chunks=(1, rows, columns),
-        )
-        counts = made.create_dataset("counts", (len(frames), rows, columns), "u4", chunks=(1, rows, columns))
-        for begin in range(0, len(frames), BATCH):
-            found = runner.binned(frames[begin : begin + BATCH], arguments.size)
-            sums[begin : begin + BATCH], counts[begin : begin + BATCH] = found.sums, found.counts
-        made.attrs["kernel"], made.attrs["size"] = "binned", arguments.size
+    shape, chunk = (len(frames), rows, columns), (1, rows, columns)
+    try:
+        with h5py.File(part, "w") as made:
+            sums = made.create_dataset(
+                "sums", shape, "f8" if frames.dtype.kind == "f" else "i8", chunks=chunk
+            )
+            counts = made.create_dataset("counts", shape, "u4", chunks=chunk)
+            for begin in range(0, len(frames), BATCH):
+                found = runner.binned(frames[begin : begin + BATCH], arguments.size)
+                sums[begin : begin + BATCH], counts[begin : begin + BATCH] = found.sums, found.counts
+            made.attrs["kernel"], made.attrs["size"] = "binned", arguments.size
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
     part.replace(arguments.to)
     print(f"{arguments.to}: {len(frames)} frames of {rows} x {columns} squares")
