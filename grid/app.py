@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -314,7 +315,23 @@ def compute_elsewhere(zone: Zone) -> None:
 
 
 @contextlib.contextmanager
-def tiers_kept(zone: Zone) -> Iterator[None]:
+def _threads(**runs: Callable[[threading.Event], None]) -> Iterator[None]:
+    """Threads that run until the block ends; each is told to stop by an event."""
+    stopping = threading.Event()
+    threads = [
+        threading.Thread(target=run, args=(stopping,), name=name, daemon=True) for name, run in runs.items()
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        for thread in threads:
+            thread.join(timeout=5)
+
+
+def tiers_kept(zone: Zone) -> AbstractContextManager[None]:
     """Threads of this process look after the zone's tiers until the block ends.
 
     They are the operator of its tape libraries, as far as they are elected; they scrub, keep buffers below their marks, and
@@ -322,50 +339,22 @@ def tiers_kept(zone: Zone) -> Iterator[None]:
     """
     context = zone.namespace.context
     libraries = Libraries(zone.database, zone.settings.zone)
-    stopping = threading.Event()
-    threads = [
-        threading.Thread(target=run, args=(stopping,), name=name, daemon=True)
-        for name, run in (
-            ("tape", TapeOperator(context, libraries, Arrivals(zone.namespace), context.lease_id).run),
-            ("scrub", Scrubber(zone.database, zone.namespace, context.lease_id).run),
-            ("buffers", BufferKeeper(zone.database, zone.namespace).run),
-            ("space", SpaceMeter(zone.database, context.storage).run),
-        )
-    ]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        stopping.set()
-        for thread in threads:
-            thread.join(timeout=5)
+    return _threads(
+        tape=TapeOperator(context, libraries, Arrivals(zone.namespace), context.lease_id).run,
+        scrub=Scrubber(zone.database, zone.namespace, context.lease_id).run,
+        buffers=BufferKeeper(zone.database, zone.namespace).run,
+        space=SpaceMeter(zone.database, context.storage).run,
+    )
 
 
-@contextlib.contextmanager
-def evidence_kept(zone: Zone) -> Iterator[None]:
+def evidence_kept(zone: Zone) -> AbstractContextManager[None]:
     """Threads of this process sign and log what the zone states, as far as they are elected, until the block ends."""
-    sequencer, stopping, settings = sequencer_of(zone), threading.Event(), zone.settings
+    sequencer, settings = sequencer_of(zone), zone.settings
     cosigning = Cosigning(
         zone.database, zone.folder / settings.log, settings.witnesses, zone.folder / settings.witness_policy,
         lambda: sequencer.is_mine,
     )  # fmt: skip
-    threads = [
-        threading.Thread(target=run, args=(stopping,), name=name, daemon=True)
-        for name, run in (
-            ("sequencer", sequencer.run),
-            ("trees", sequencer.make_trees),
-            ("cosigning", cosigning.run),
-        )
-    ]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        stopping.set()
-        for thread in threads:
-            thread.join(timeout=5)
+    return _threads(sequencer=sequencer.run, trees=sequencer.make_trees, cosigning=cosigning.run)
 
 
 def sequencer_of(zone: Zone) -> Sequencer:

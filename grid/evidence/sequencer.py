@@ -86,7 +86,7 @@ class Sequencer:
                     pause = 0.0
             except (CatalogBusy, CatalogUnavailable, LogBusy) as error:
                 _log.warning("statements wait: %s", error)
-            except (GridError, ProvenanceError, OSError) as error:
+            except (GridError, ProvenanceError, NoKey, OSError) as error:
                 self._tell(f"nothing is signed before somebody has looked: {error}", logging.ERROR)
             stopping.wait(pause)
 

@@ -14,7 +14,7 @@ from grid.catalog import collections as collection_rows
 from grid.catalog import objects as object_rows
 from grid.catalog.database import Transaction
 from grid.catalog.statements import LOGGED, KeptStatement
-from grid.errors import InvalidArgument, NotFound
+from grid.errors import AccessDenied, InvalidArgument, NotFound, PolicyDenied
 from grid.model import Access, Caller, DataObject
 from grid.namespace import trees
 from grid.namespace.context import NamespaceContext, require_admin
@@ -44,6 +44,9 @@ from provenance.verdict import Verdict, judge
 
 ACCEPTED = (VERIFIED, NOT_LOGGED, PROMISED, NO_QUORUM, KEY_SUSPECT, MISSING_EVIDENCE)
 """What a verdict has to be for evidence to be kept; the others are refused with their reason."""
+
+MOST_BEHIND = 10_000
+"""So many objects behind one are looked at."""
 
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -181,8 +184,8 @@ class Attestations:
         """
         path, found, _ = self._seen(caller, text)
         ring, _ = self._authority()  # checked before it is handed on
+        attached, made = self._behind(caller, found.id)
         with self._context.database.read() as tx:
-            attached, made = self._behind(tx, found.id)
             tree = trees.recorded(self._context.database, found.id)
             stored = chunks.of_object(tx, found.id) if chunk >= 0 else None
         if not attached and not any(one.envelope for one in made):
@@ -242,8 +245,7 @@ class Attestations:
         """Everything that is signed about an object, with the zone's root and keys, and the verdict. Raises as reading."""
         path, found, tree = self._seen(caller, text)
         ring, authority = self._authority()
-        with self._context.database.read() as tx:
-            given = self._evidence(*self._behind(tx, found.id))
+        given = self._evidence(*self._behind(caller, found.id))
         verdict = judge(self._tree(caller, found, tree), path, given, authority)
         return replace(
             given, root=ring.root_envelope(), keys=tuple(ring.envelopes()), roots=tuple(ring.earlier_roots())
@@ -256,12 +258,16 @@ class Attestations:
             NotFound, AccessDenied, PolicyDenied: as reading; or the zone has no root of keys.
         """
         path, after, count = self._context.path(text).text, ("", ""), 0
+        self._authority()  # without a root nothing is judged, which is another thing than nothing being there
         worst, trusted, failures = VERIFIED, datetime.max.replace(tzinfo=UTC), list[tuple[str, str, str]]()
         while True:
             with self._context.database.read() as tx:
                 page = object_rows.below(tx, path, limit=1000, after=after)
             for _, name in page:
-                _, verdict = self.signed(caller, name)
+                try:
+                    _, verdict = self.signed(caller, name)
+                except NotFound:
+                    continue  # it is gone, or not for this caller to know of
                 count += 1
                 trusted = min(trusted, _trusted_time(verdict))
                 if SEVERITY[verdict.state] < SEVERITY[worst]:
@@ -284,22 +290,36 @@ class Attestations:
         )
         return path, found, tree
 
-    def _behind(self, tx: Transaction, data_id: int) -> tuple[list[dict[str, Any]], list[KeptStatement]]:
-        """What is signed about an object, and about the objects of this zone that it was made from."""
+    def _behind(self, caller: Caller, data_id: int) -> tuple[list[dict[str, Any]], list[KeptStatement]]:
+        """What is signed about an object, and about the objects of this zone that it was made from, as far as the caller may see them."""
         attached: dict[int, dict[str, Any]] = {}
         made: dict[int, KeptStatement] = {}
         waiting, seen = [data_id], {data_id}
-        while waiting and len(seen) <= 10_000:
+        while waiting and len(seen) <= MOST_BEHIND:
             one = waiting.pop()
-            attached |= {found["id"]: found for found in attestations.of_object(tx, one)}
-            about = statements.about(tx, one)
+            with self._context.database.read() as tx:
+                attached |= {found["id"]: found for found in attestations.of_object(tx, one)}
+                about = statements.about(tx, one)
+                others = [number for found in about for number in statements.inputs_of(tx, found.id)]
             made |= {found.id: found for found in about}
-            for found in about:
-                for other in statements.inputs_of(tx, found.id):
-                    if other not in seen:
-                        seen.add(other)
+            for other in others:
+                if other not in seen:
+                    seen.add(other)
+                    if self._may_see(caller, other):
                         waiting.append(other)
         return [attached[n] for n in sorted(attached)], [made[n] for n in sorted(made)]
+
+    def _may_see(self, caller: Caller, data_id: int) -> bool:
+        """Whether somebody may be told what is signed about an object; what is said of one that is gone is nobody's secret but its readers'."""
+        with self._context.database.read() as tx:
+            found = object_rows.by_id_or_none(tx, data_id)
+        if found is None:
+            return caller.is_admin or caller.rights_of_rules
+        try:
+            self._seen(caller, found.path)
+        except (NotFound, AccessDenied, PolicyDenied):
+            return False
+        return True
 
     def _evidence(self, attached: Sequence[dict[str, Any]], made: Sequence[KeptStatement]) -> Evidence:
         return evidence.joined([*(evidence.decoded(one["evidence"]) for one in attached), self._own(made)])

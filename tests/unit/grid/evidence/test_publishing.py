@@ -190,3 +190,29 @@ def test_a_reduction_is_chained_to_what_it_was_made_from(published: Zone, rods, 
     exported, verdict = published.namespace.attestations.signed(rods, f"{HERE}/azint.h5")
     assert [step.kind for step in verdict.steps] == ["origin", "ingest", "reduction", "ingest"]
     assert len(exported.statements) == 3
+
+
+def test_what_one_may_not_read_stays_out_of_what_one_is_given(published: Zone, rods, rule: Caller) -> None:
+    """A result may be shown to who may not see the raw data; the chain ends there, and says so."""
+    from grid.namespace import AccessChange
+
+    published.namespace.users.add(rods, "anna", "rodsuser")
+    shared = f"{HOME}/shared"
+    published.namespace.collections.create(rods, shared)
+    put(published, rods, f"{shared}/azint.h5", b"reduced")
+    published.namespace.access.change(
+        rods, f"{shared}/azint.h5", AccessChange("anna", "", "read"), recursive=False
+    )
+    arguments = {
+        "inputs": [f"{HERE}/run7.h5"],
+        "outputs": [f"{shared}/azint.h5"],
+        "kernel": "azint 2.1 ab",
+        "device": "cpu",
+    }
+    published.host.run(rule, "sign_reduction", arguments)
+    app.sequencer_of(published).step()
+    anna = published.namespace.users.caller("anna", "tempZone")
+    whole, _ = published.namespace.attestations.signed(rods, f"{shared}/azint.h5")
+    given, verdict = published.namespace.attestations.signed(anna, f"{shared}/azint.h5")
+    assert (len(whole.statements), len(given.statements)) == (3, 2)
+    assert [step.state for step in verdict.steps] == ["missing_evidence", "verified", "verified"]
