@@ -66,6 +66,16 @@ KERNELS: Final[Mapping[str, Kernel]] = {
             "sums[y, x] = sum over the n * n pixels of the square that are valid", "exact for whole numbers; relative 1e-12 for floating point",
             "b + 1 read, 12 / n^2 written",
         ),
+        Kernel(
+            "azimuthal", "1.0", "Azimuthal integration without splitting pixels: intensity and its deviation over bins of an angle.",
+            "I[b] = sum of x / sum of w, sigma[b] = sqrt(sum of x) / sum of w, over the valid pixels of bin b with normalisation w",
+            "relative 1e-12", "b + 9 read, 20 bins a work-item written",
+        ),
+        Kernel(
+            "peaks", "1.0", "Pixels that stand out of the mean of their surroundings by so many times the noise of counting.",
+            "x > least, the largest of its 3 x 3, and (n x - s)^2 > ratio^2 n max(s, n), over the n pixels around it whose sum is s",
+            "exact for whole numbers", "b + 1 read, 1 written, and the surroundings of candidates",
+        ),
     )
 }  # fmt: skip
 """Name to kernel."""

@@ -195,3 +195,154 @@ def binned(frames: Frames, mask: Mask, size: int, region: tuple[int, int, int, i
     return Binned(
         pixels.reshape(shape).sum(axis=(2, 4)), valid.reshape(shape).sum(axis=(2, 4), dtype=numpy.uint32)
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Integrated:
+    """Curves of frames, (frames, bins).
+
+    Attributes:
+        intensity: NaN for bins without weight.
+        sigma: its standard deviation, from counting.
+        weights: the normalisations that each bin got.
+        counts: how many pixels.
+    """
+
+    intensity: NDArray[numpy.float64]
+    sigma: NDArray[numpy.float64]
+    weights: NDArray[numpy.float64]
+    counts: NDArray[numpy.uint32]
+
+
+def curves(
+    sums: NDArray[numpy.float64],
+    variances: NDArray[numpy.float64],
+    weights: NDArray[numpy.float64],
+    counts: NDArray[numpy.uint32],
+) -> Integrated:
+    """Curves from sums over bins."""
+    empty = weights == 0
+    divisor = numpy.where(empty, numpy.nan, weights)
+    return Integrated(sums / divisor, numpy.sqrt(variances) / divisor, weights, counts)
+
+
+def azimuthal(
+    frames: Frames, mask: Mask, places: NDArray[numpy.int32], factor: NDArray[numpy.float32], bins: int
+) -> Integrated:
+    """Azimuthal integration without splitting pixels: sum of counts over sum of normalisations, in each bin.
+
+    Args:
+        frames: as everywhere.
+        mask: as everywhere.
+        places: (rows, columns): the bin of each pixel, below 0 for none.
+        factor: (rows, columns): each pixel's normalisation: solid angle times polarisation, say.
+        bins: how many.
+
+    Raises:
+        FramesRefused: arrays of other shapes, or a bin that is none.
+    """
+    frames, mask = checked(frames, mask)
+    _check_places(frames, places, factor, bins)
+    valid = is_valid(frames, mask) & (places >= 0)
+    shape = (len(frames), bins)
+    sums, weights, counts = numpy.zeros(shape), numpy.zeros(shape), numpy.zeros(shape, numpy.uint32)
+    for number in range(len(frames)):
+        where = valid[number]
+        own = places[where]
+        sums[number] = numpy.bincount(own, frames[number][where].astype(numpy.float64), bins)
+        weights[number] = numpy.bincount(own, factor[where].astype(numpy.float64), bins)
+        counts[number] = numpy.bincount(own, minlength=bins)
+    return curves(sums, numpy.maximum(sums, 0.0), weights, counts)
+
+
+MOST_BINS: Final = 65_536
+
+
+def _check_places(frames: Frames, places: NDArray[Any], factor: NDArray[Any], bins: int) -> None:
+    for name, array in (("places", places), ("factor", factor)):
+        if array.shape != frames.shape[1:]:
+            raise FramesRefused(f"found `{name}` of the shape {array.shape}; {frames.shape[1:]} was expected")
+    if not 1 <= bins <= MOST_BINS:
+        raise FramesRefused(f"found {bins} bins; 1 to {MOST_BINS} were expected")
+    if places.size and places.max() >= bins:
+        raise FramesRefused(f"found the bin {places.max()} among {bins}, which are numbered from 0")
+    if not numpy.isfinite(factor).all():
+        raise FramesRefused("found a normalisation that is no finite number")
+
+
+def bins_of(values: NDArray[numpy.float64], edges: NDArray[numpy.float64]) -> NDArray[numpy.int32]:
+    """The bin of each pixel by a value such as its scattering angle; -1 outside. A bin holds its lower edge, the last one both."""
+    found = numpy.searchsorted(edges, values, side="right").astype(numpy.int32) - 1
+    bins = len(edges) - 1
+    found[values == edges[-1]] = bins - 1
+    found[(found >= bins) | ~numpy.isfinite(values)] = -1
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Peaks:
+    """Peaks of frames.
+
+    Attributes:
+        counts: how many each frame has.
+        pixels: (frames, kept): the numbers of the first ones, in order; -1 where there are fewer.
+    """
+
+    counts: NDArray[numpy.uint32]
+    pixels: NDArray[numpy.int32]
+
+
+def peaks(frames: Frames, mask: Mask, radius: int, ratio: float, least: float, kept: int) -> Peaks:
+    """Pixels that stand out of their surroundings.
+
+    A pixel x is a peak if it is above `least`, no valid one of its eight neighbours is larger (or as large and before it), and, with the n valid pixels of the square
+    of 2 * radius + 1 around it outside of its own 3 x 3, whose sum is s: (n x - s)^2 > ratio^2 n max(s, n) and n x > s, which is: it is `ratio` times the noise of
+    counting above the mean of its surroundings. Without any such pixel (n = 0) it is none.
+
+    Args:
+        frames: as everywhere.
+        mask: as everywhere.
+        radius: from 2 to 16 pixels.
+        ratio: signal to noise.
+        least: counts.
+        kept: how many pixels of each frame are named.
+    """
+    frames, mask = checked(frames, mask)
+    if (
+        not 2 <= radius <= 16
+        or not 0 <= kept <= 65_536
+        or not (numpy.isfinite(ratio) and numpy.isfinite(least))
+    ):
+        raise FramesRefused(
+            f"found peaks of radius {radius}, ratio {ratio}, least {least}, {kept} kept; radius 2 to 16 and finite numbers were expected"
+        )
+    valid = is_valid(frames, mask)
+    counts, pixels = numpy.zeros(len(frames), numpy.uint32), numpy.full((len(frames), kept), -1, numpy.int32)
+    for number in range(len(frames)):
+        found = _peaks_of(frames[number], valid[number], radius, ratio, least)
+        counts[number] = len(found)
+        pixels[number, : min(kept, len(found))] = found[:kept]
+    return Peaks(counts, pixels)
+
+
+def _peaks_of(
+    frame: NDArray[Any], valid: NDArray[numpy.bool_], radius: int, ratio: float, least: float
+) -> NDArray[numpy.int64]:
+    rows, columns = frame.shape
+    values = numpy.where(valid, frame, 0).astype(numpy.float64)
+    ok = valid & (values > least)
+    padded, there = numpy.pad(values, radius), numpy.pad(valid, radius)
+    number, total = numpy.zeros(frame.shape), numpy.zeros(frame.shape)
+    for dy in range(-radius, radius + 1):
+        for dx in range(-radius, radius + 1):
+            cut = (slice(radius + dy, radius + dy + rows), slice(radius + dx, radius + dx + columns))
+            if max(abs(dy), abs(dx)) > 1:
+                number += there[cut]
+                total += padded[cut]
+            elif dy or dx:
+                before = (dy, dx) < (0, 0)
+                ok &= ~(there[cut] & ((padded[cut] >= values) if before else (padded[cut] > values)))
+    above = number * values - total
+    ok &= (number > 0) & (above > 0) & (above * above > ratio * ratio * number * numpy.maximum(total, number))
+    found: NDArray[numpy.int64] = numpy.flatnonzero(ok)
+    return found

@@ -13,7 +13,7 @@ from accel import reference
 from accel.catalogue import KERNELS, defines
 from accel.device import Device
 from accel.errors import DeviceUnusable, FramesRefused
-from accel.reference import Binned, Frames, Mask, Statistics
+from accel.reference import Binned, Frames, Integrated, Mask, Peaks, Statistics
 
 CHUNKED, STRIDED = 0, 1
 """The launch shapes: a run of pixels a work-item, for the caches of a CPU; every n-th pixel, for the memory of a GPU."""
@@ -110,6 +110,54 @@ class Runner:
             return self._binned(self._device, frames, mask, size, region)
         return reference.binned(frames, mask, size, region)
 
+    def azimuthal(
+        self,
+        frames: Frames,
+        places: NDArray[numpy.int32],
+        bins: int,
+        factor: NDArray[Any] | None = None,
+        mask: Mask | None = None,
+    ) -> Integrated:
+        """See `reference.azimuthal`; every pixel's normalisation is 1 without `factor`.
+
+        Raises:
+            FramesRefused: arrays of other shapes, or a bin that is none.
+        """
+        frames, mask = reference.checked(frames, mask)
+        places = numpy.ascontiguousarray(places, numpy.int32)
+        factor = numpy.ascontiguousarray(
+            numpy.ones(frames.shape[1:]) if factor is None else factor, numpy.float32
+        )
+        reference.azimuthal(frames[:0], mask, places, factor, bins)  # refuses what cannot be
+        device = self._device
+        if device is not None and len(frames):
+            with self._guarded():
+                return self._azimuthal(device, frames, mask, places, factor, bins)
+        return reference.azimuthal(frames, mask, places, factor, bins)
+
+    def peaks(
+        self,
+        frames: Frames,
+        mask: Mask | None = None,
+        *,
+        radius: int = 5,
+        ratio: float = 6.0,
+        least: float = 5.0,
+        kept: int = 1024,
+    ) -> Peaks:
+        """See `reference.peaks`.
+
+        Raises:
+            FramesRefused: parameters that cannot be.
+        """
+        frames, mask = reference.checked(frames, mask)
+        reference.peaks(frames[:0], mask, radius, ratio, least, kept)  # refuses what cannot be
+        device = self._device
+        if device is not None and len(frames):
+            with self._guarded():
+                return self._peaks(device, frames, mask, radius, ratio, least, kept)
+        return reference.peaks(frames, mask, radius, ratio, least, kept)
+
     @contextmanager
     def _guarded(self) -> Iterator[None]:
         """A device that fails is not asked again; the block is left, and NumPy does the whole."""
@@ -127,7 +175,7 @@ class Runner:
     def _statistics(
         self, device: Device, frames: Frames, mask: Mask, levels: NDArray[numpy.float64]
     ) -> Statistics:
-        cl, count, whole = device.cl, frames.shape[1] * frames.shape[2], frames.dtype.kind != "f"
+        count, whole = frames.shape[1] * frames.shape[2], frames.dtype.kind != "f"
         shape = self._shape(device, "statistics", frames, mask)
         parts = _parts(shape, count)
         kernel = device.kernel(
@@ -142,13 +190,12 @@ class Runner:
         ) -> tuple[list[Any], Callable[[], list[NDArray[Any]]]]:
             hosts: list[NDArray[Any]] = [numpy.empty((frames_here, parts), kind) for kind in outs]
             hosts.append(numpy.empty((frames_here, parts, 2 + len(levels)), numpy.uint64))
-            buffers = [cl.Buffer(device.context, cl.mem_flags.WRITE_ONLY, host.nbytes) for host in hosts]
+            buffers = [_output(device, host) for host in hosts]
             done = kernel(
                 queue, (parts, frames_here), (1, 1), pixels, *fixed, numpy.uint32(count), numpy.uint32(len(levels)), *buffers, wait_for=wait
             )  # fmt: skip
             copies = [
-                cl.enqueue_copy(queue, host, buffer, wait_for=[done], is_blocking=False)
-                for host, buffer in zip(hosts, buffers, strict=True)
+                _fetch(device, queue, buffer, host, done) for host, buffer in zip(hosts, buffers, strict=True)
             ]
             return copies, lambda: hosts
 
@@ -184,7 +231,7 @@ class Runner:
         dark: NDArray[numpy.float32],
         factor: NDArray[numpy.float32],
     ) -> NDArray[numpy.float32]:
-        cl, count = device.cl, frames.shape[1] * frames.shape[2]
+        count = frames.shape[1] * frames.shape[2]
         shape = CHUNKED if not device.info.is_gpu else STRIDED
         kernel = device.kernel(
             "correct", KERNELS["correct"].source, {**defines(frames.dtype), "SHAPE": str(shape)}
@@ -195,18 +242,18 @@ class Runner:
             queue: Any, frames_here: int, pixels: Any, wait: list[Any]
         ) -> tuple[list[Any], Callable[[], list[NDArray[Any]]]]:
             host = numpy.empty((frames_here, *frames.shape[1:]), numpy.float32)
-            buffer = cl.Buffer(device.context, cl.mem_flags.WRITE_ONLY, host.nbytes)
+            buffer = _output(device, host)
             done = kernel(
                 queue, (_parts(shape, count), frames_here), (1, 1), pixels, *fixed, numpy.uint32(count), buffer, wait_for=wait
             )  # fmt: skip
-            return [cl.enqueue_copy(queue, host, buffer, wait_for=[done], is_blocking=False)], lambda: [host]
+            return [_fetch(device, queue, buffer, host, done)], lambda: [host]
 
         return numpy.concatenate([piece[0] for piece in self._in_batches(device, frames, 4 * count, launch)])
 
     def _binned(
         self, device: Device, frames: Frames, mask: Mask, size: int, region: tuple[int, int, int, int]
     ) -> Binned:
-        cl, (row, column, rows, columns) = device.cl, region
+        row, column, rows, columns = region
         high, wide = rows // size, columns // size
         kernel = device.kernel("binned", KERNELS["binned"].source, defines(frames.dtype))
         fixed = _buffer(device, mask)
@@ -219,18 +266,81 @@ class Runner:
                 numpy.empty((frames_here, high, wide), kind)
                 for kind in (numpy.float64 if frames.dtype.kind == "f" else numpy.int64, numpy.uint32)
             ]
-            buffers = [cl.Buffer(device.context, cl.mem_flags.WRITE_ONLY, host.nbytes) for host in hosts]
+            buffers = [_output(device, host) for host in hosts]
             done = kernel(
                 queue, (wide, high, frames_here), None, pixels, fixed, *numbers, *buffers, wait_for=wait
             )
             copies = [
-                cl.enqueue_copy(queue, host, buffer, wait_for=[done], is_blocking=False)
-                for host, buffer in zip(hosts, buffers, strict=True)
+                _fetch(device, queue, buffer, host, done) for host, buffer in zip(hosts, buffers, strict=True)
             ]
             return copies, lambda: hosts
 
         pieces = self._in_batches(device, frames, 12 * high * wide, launch)
         return Binned(*(numpy.concatenate([piece[n] for piece in pieces]) for n in range(2)))
+
+    def _azimuthal(
+        self,
+        device: Device,
+        frames: Frames,
+        mask: Mask,
+        places: NDArray[numpy.int32],
+        factor: NDArray[numpy.float32],
+        bins: int,
+    ) -> Integrated:
+        count = frames.shape[1] * frames.shape[2]
+        # each work-item has bins of its own: few of them on a CPU, as many as keep a GPU busy
+        shape, parts = (
+            (STRIDED, min(count, 64 * device.info.units))
+            if device.info.is_gpu
+            else (CHUNKED, min(count, 4 * device.info.units))
+        )
+        kernel = device.kernel(
+            "azimuthal", KERNELS["azimuthal"].source, {**defines(frames.dtype), "SHAPE": str(shape)}
+        )
+        fixed = [_buffer(device, array) for array in (mask, places, factor)]
+
+        def launch(
+            queue: Any, frames_here: int, pixels: Any, wait: list[Any]
+        ) -> tuple[list[Any], Callable[[], list[NDArray[Any]]]]:
+            hosts: list[NDArray[Any]] = [
+                numpy.empty((frames_here, parts, bins), kind)
+                for kind in (numpy.float64, numpy.float64, numpy.uint32)
+            ]
+            buffers = [_output(device, host) for host in hosts]
+            done = kernel(
+                queue, (parts, frames_here), (1, 1), pixels, *fixed, numpy.uint32(count), numpy.uint32(bins), *buffers, wait_for=wait
+            )  # fmt: skip
+            copies = [
+                _fetch(device, queue, buffer, host, done) for host, buffer in zip(hosts, buffers, strict=True)
+            ]
+            return copies, lambda: [host.sum(axis=1, dtype=host.dtype) for host in hosts]
+
+        pieces = self._in_batches(device, frames, 20 * parts * bins, launch)
+        sums, weights, counts = (numpy.concatenate([piece[n] for piece in pieces]) for n in range(3))
+        return reference.curves(sums, numpy.maximum(sums, 0.0), weights, counts)
+
+    def _peaks(
+        self, device: Device, frames: Frames, mask: Mask, radius: int, ratio: float, least: float, kept: int
+    ) -> Peaks:
+        rows, columns = frames.shape[1:]
+        kernel = device.kernel("peaks", KERNELS["peaks"].source, defines(frames.dtype))
+        fixed, numbers = (
+            _buffer(device, mask),
+            (numpy.int32(radius), numpy.float64(ratio), numpy.float64(least)),
+        )
+
+        def launch(
+            queue: Any, frames_here: int, pixels: Any, wait: list[Any]
+        ) -> tuple[list[Any], Callable[[], list[NDArray[Any]]]]:
+            host = numpy.empty((frames_here, rows * columns), numpy.uint8)
+            buffer = _output(device, host)
+            done = kernel(
+                queue, (columns, rows, frames_here), None, pixels, fixed, *numbers, buffer, wait_for=wait
+            )
+            return [_fetch(device, queue, buffer, host, done)], lambda: _named(host, kept)
+
+        pieces = self._in_batches(device, frames, rows * columns, launch)
+        return Peaks(*(numpy.concatenate([piece[n] for piece in pieces]) for n in range(2)))
 
     def _in_batches(
         self, device: Device, frames: Frames, out_bytes: int, launch: _Launch
@@ -245,18 +355,25 @@ class Runner:
             )
         length = max(1, min(len(frames), limit // (2 * each)))
         copying, computing = cl.CommandQueue(device.context), cl.CommandQueue(device.context)
-        inputs = [
-            cl.Buffer(device.context, cl.mem_flags.READ_ONLY, length * frames[0].nbytes) for _ in range(2)
-        ]
+        own = []
+        if device.info.is_gpu:
+            own = [
+                cl.Buffer(device.context, cl.mem_flags.READ_ONLY, length * frames[0].nbytes) for _ in range(2)
+            ]
         under_way: list[tuple[list[Any], Callable[[], list[NDArray[Any]]]]] = []
         found = []
         for number, begin in enumerate(range(0, len(frames), length)):
             if len(under_way) == 2:
                 found.append(_finished(cl, under_way.pop(0)))
-            piece = frames[begin : begin + length]
-            copied = cl.enqueue_copy(copying, inputs[number % 2], piece, is_blocking=False)
-            copying.flush()
-            under_way.append(launch(computing, len(piece), inputs[number % 2], [copied]))
+            piece, wait = frames[begin : begin + length], []
+            if own:
+                pixels = own[number % 2]
+                wait = [cl.enqueue_copy(copying, pixels, piece, is_blocking=False)]
+                copying.flush()
+            else:  # a CPU reads the frames where they are
+                flags = cl.mem_flags.READ_ONLY | cl.mem_flags.USE_HOST_PTR
+                pixels = cl.Buffer(device.context, flags, hostbuf=piece)
+            under_way.append(launch(computing, len(piece), pixels, wait))
             computing.flush()
         return [*found, *(_finished(cl, one) for one in under_way)]
 
@@ -284,6 +401,35 @@ def _buffer(device: Device, array: NDArray[Any]) -> Any:
     return device.cl.Buffer(
         device.context, flags.READ_ONLY | flags.COPY_HOST_PTR, hostbuf=numpy.ascontiguousarray(array)
     )
+
+
+def _named(found: NDArray[numpy.uint8], kept: int) -> list[NDArray[Any]]:
+    """How many pixels of each frame are marked, and the first of them by number."""
+    counts = found.sum(axis=1, dtype=numpy.uint32)
+    pixels = numpy.full((len(found), kept), -1, numpy.int32)
+    for number in range(len(found)):
+        own = numpy.flatnonzero(found[number])[:kept]
+        pixels[number, : len(own)] = own
+    return [counts, pixels]
+
+
+def _output(device: Device, host: NDArray[Any]) -> Any:
+    """A buffer for results: on a CPU the array itself, on a GPU memory of its own."""
+    flags = device.cl.mem_flags
+    if device.info.is_gpu:
+        return device.cl.Buffer(device.context, flags.READ_WRITE, host.nbytes)
+    return device.cl.Buffer(device.context, flags.READ_WRITE | flags.USE_HOST_PTR, hostbuf=host)
+
+
+def _fetch(device: Device, queue: Any, buffer: Any, host: NDArray[Any], done: Any) -> Any:
+    """Have results come into their array once a kernel is done; gives the event of it."""
+    cl = device.cl
+    if device.info.is_gpu:
+        return cl.enqueue_copy(queue, host, buffer, wait_for=[done], is_blocking=False)
+    _, event = cl.enqueue_map_buffer(
+        queue, buffer, cl.map_flags.READ, 0, host.shape, host.dtype, wait_for=[done], is_blocking=False
+    )
+    return event
 
 
 def _finished(cl: Any, one: tuple[list[Any], Callable[[], list[NDArray[Any]]]]) -> list[NDArray[Any]]:

@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import checksums, drivers, policy, provenance, rows, server, tape
+from bench import checksums, drivers, kernels, policy, provenance, rows, server, tape
 from bench.postgres import own_postgres
 from bench.server import Target
 
@@ -24,7 +24,17 @@ def main() -> None:
     parser.add_argument(
         "name",
         nargs="?",
-        choices=("rows", "stream", "growth", "policy", "tape", "drivers", "checksums", "provenance"),
+        choices=(
+            "rows",
+            "stream",
+            "growth",
+            "policy",
+            "tape",
+            "drivers",
+            "checksums",
+            "provenance",
+            "kernels",
+        ),
     )
     parser.add_argument("--target", metavar="HOST:PORT", help="measure this server instead of our own")
     parser.add_argument("--other", metavar="HOST:PORT", help="measure this one beside it")
@@ -45,6 +55,9 @@ def main() -> None:
         return
     if given.name == "drivers":
         drivers.run(given.size_mib << 20)
+        return
+    if given.name == "kernels":
+        kernels.run()
         return
     if given.name == "provenance":
         provenance.run(given.size_mib << 20, given.objects)

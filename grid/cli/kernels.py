@@ -2,6 +2,8 @@
 
 import argparse
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +15,8 @@ _EXAMPLES: Final = """examples:
   beamgrid kernel show statistics
   beamgrid kernel run statistics scan.h5 --dataset /entry/data/data --above 10 --above 1000
   beamgrid kernel run binned scan.h5 --size 4 --to binned.h5
+  beamgrid kernel run azimuthal scan.h5 --poni detector.poni --bins 2000 --to curves.h5
+  beamgrid kernel run peaks scan.h5 --ratio 8
 """
 BATCH: Final = 64
 """So many frames are in memory at once."""
@@ -32,7 +36,7 @@ def add_parser(commands: Any) -> None:
     show = verbs.add_parser("show", help="a kernel's formula, tolerance and source")
     show.add_argument("name")
     run = verbs.add_parser("run", help="run a kernel over the frames of an HDF5 file")
-    run.add_argument("name", help="statistics or binned")
+    run.add_argument("name", help="statistics, binned, azimuthal or peaks")
     run.add_argument("file", type=Path)
     run.add_argument(
         "--dataset", default="", metavar="PATH", help="of the frames (the only one with three dimensions)"
@@ -46,7 +50,16 @@ def add_parser(commands: Any) -> None:
         help="count pixels above; may be repeated (statistics)",
     )
     run.add_argument("--size", type=int, default=2, help="squares of so many pixels (binned; 2)")
-    run.add_argument("--to", type=Path, metavar="FILE", help="a new HDF5 file for the result (binned)")
+    run.add_argument("--poni", type=Path, metavar="FILE", help="the geometry, as pyFAI writes it (azimuthal)")
+    run.add_argument("--bins", type=int, default=1000, help="of the scattering angle (azimuthal; 1000)")
+    run.add_argument(
+        "--polarisation", type=float, default=0.99, help="of the beam, from -1 to 1 (azimuthal; 0.99)"
+    )
+    run.add_argument("--ratio", type=float, default=6.0, help="signal to noise of a peak (peaks; 6)")
+    run.add_argument("--least", type=float, default=5.0, help="counts of a peak (peaks; 5)")
+    run.add_argument(
+        "--to", type=Path, metavar="FILE", help="a new HDF5 file for the result (binned, azimuthal)"
+    )
     run.add_argument("--numpy", action="store_true", help="with the reference, on no device")
     run.add_argument("--json", action="store_true")
 
@@ -129,11 +142,9 @@ def _run(arguments: argparse.Namespace) -> int:
     from accel.errors import AccelError
     from accel.running import Runner
 
-    kernels = {"statistics": _statistics, "binned": _binned}
+    kernels = {"statistics": _statistics, "binned": _binned, "azimuthal": _azimuthal, "peaks": _peaks}
     if arguments.name not in kernels:
-        raise ConfigurationError(
-            f"found the kernel `{arguments.name}`; {' or '.join(kernels)} runs over files"
-        )
+        raise ConfigurationError(f"found the kernel `{arguments.name}`; {', '.join(kernels)} run over files")
     try:
         runner = Runner(None if arguments.numpy else best_device())
     except AccelError as error:
@@ -194,28 +205,81 @@ def _statistics(arguments: argparse.Namespace, runner: Any, frames: Any) -> None
 
 
 def _binned(arguments: argparse.Namespace, runner: Any, frames: Any) -> None:
+    with _new_file(arguments.to) as made:
+        runner.binned(frames[:0], arguments.size)  # refuses what cannot be, before anything is made
+        shape = (len(frames), frames.shape[1] // arguments.size, frames.shape[2] // arguments.size)
+        sums = made.create_dataset(
+            "sums", shape, "f8" if frames.dtype.kind == "f" else "i8", chunks=(1, *shape[1:])
+        )
+        counts = made.create_dataset("counts", shape, "u4", chunks=(1, *shape[1:]))
+        for begin in range(0, len(frames), BATCH):
+            found = runner.binned(frames[begin : begin + BATCH], arguments.size)
+            sums[begin : begin + BATCH], counts[begin : begin + BATCH] = found.sums, found.counts
+        made.attrs["kernel"], made.attrs["size"] = "binned", arguments.size
+    print(f"{arguments.to}: {shape[0]} frames of {shape[1]} x {shape[2]} squares")
+
+
+def _azimuthal(arguments: argparse.Namespace, runner: Any, frames: Any) -> None:
+    import numpy
+
+    from accel import reference
+    from accel.geometry import read_poni
+
+    if arguments.poni is None:
+        raise ConfigurationError("azimuthal integration needs the geometry: say which, --poni FILE")
+    if not 1 <= arguments.bins <= reference.MOST_BINS:
+        raise ConfigurationError(f"found --bins {arguments.bins}; 1 to {reference.MOST_BINS} were expected")
+    poni = read_poni(arguments.poni.read_text("utf-8"))
+    rows, columns = frames.shape[1:]
+    angle = poni.two_theta(rows, columns)
+    edges = numpy.linspace(angle.min(), angle.max(), arguments.bins + 1)
+    factor = poni.solid_angle(rows, columns) * poni.polarisation(rows, columns, arguments.polarisation)
+    places = reference.bins_of(angle, edges)
+    with _new_file(arguments.to) as made:
+        made["two_theta"] = numpy.degrees((edges[1:] + edges[:-1]) / 2)
+        made["two_theta"].attrs["units"] = "deg"
+        shape = (len(frames), arguments.bins)
+        intensity, sigma = (
+            made.create_dataset(name, shape, "f8", chunks=(1, shape[1])) for name in ("intensity", "sigma")
+        )
+        for begin in range(0, len(frames), BATCH):
+            found = runner.azimuthal(frames[begin : begin + BATCH], places, arguments.bins, factor)
+            intensity[begin : begin + BATCH], sigma[begin : begin + BATCH] = found.intensity, found.sigma
+        made.attrs["kernel"], made.attrs["polarisation"] = "azimuthal", arguments.polarisation
+    print(f"{arguments.to}: {len(frames)} curves of {arguments.bins} bins")
+
+
+def _peaks(arguments: argparse.Namespace, runner: Any, frames: Any) -> None:
+    rows: list[dict[str, Any]] = []
+    for begin in range(0, len(frames), BATCH):
+        found = runner.peaks(frames[begin : begin + BATCH], ratio=arguments.ratio, least=arguments.least)
+        for number, count in enumerate(found.counts):
+            own = found.pixels[number][found.pixels[number] >= 0]
+            places = [[int(pixel) // frames.shape[2], int(pixel) % frames.shape[2]] for pixel in own]
+            rows.append({"frame": begin + number, "peaks": int(count), "places": places})
+    if arguments.json:
+        print(json.dumps(rows))
+        return
+    for row in rows:
+        print(
+            f"{row['frame']:>6} {row['peaks']:>6} peaks  {' '.join(f'{y},{x}' for y, x in row['places'][:8])}{' ...' if row['peaks'] > 8 else ''}"
+        )
+
+
+@contextmanager
+def _new_file(target: Path | None) -> Iterator[Any]:
+    """A new HDF5 file, which is there as a whole or not at all."""
     import h5py
 
-    if arguments.to is None:
-        raise ConfigurationError("binned frames go into a file: say which, --to FILE")
-    if arguments.to.exists():
-        raise ConfigurationError(f"`{arguments.to}` is there already; nothing was written")
-    runner.binned(frames[:0], arguments.size)  # refuses what cannot be, before anything is made
-    rows, columns = frames.shape[1] // arguments.size, frames.shape[2] // arguments.size
-    part = arguments.to.with_name(f".{arguments.to.name}.part")
-    shape, chunk = (len(frames), rows, columns), (1, rows, columns)
+    if target is None:
+        raise ConfigurationError("the result goes into a file: say which, --to FILE")
+    if target.exists():
+        raise ConfigurationError(f"`{target}` is there already; nothing was written")
+    part = target.with_name(f".{target.name}.part")
     try:
         with h5py.File(part, "w") as made:
-            sums = made.create_dataset(
-                "sums", shape, "f8" if frames.dtype.kind == "f" else "i8", chunks=chunk
-            )
-            counts = made.create_dataset("counts", shape, "u4", chunks=chunk)
-            for begin in range(0, len(frames), BATCH):
-                found = runner.binned(frames[begin : begin + BATCH], arguments.size)
-                sums[begin : begin + BATCH], counts[begin : begin + BATCH] = found.sums, found.counts
-            made.attrs["kernel"], made.attrs["size"] = "binned", arguments.size
+            yield made
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-    part.replace(arguments.to)
-    print(f"{arguments.to}: {len(frames)} frames of {rows} x {columns} squares")
+    part.replace(target)
