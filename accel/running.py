@@ -10,6 +10,7 @@ import numpy
 from numpy.typing import NDArray
 
 from accel import reference
+from accel.batches import Launch, constant, fetch, in_batches, output
 from accel.catalogue import KERNELS, defines
 from accel.device import Device
 from accel.errors import DeviceUnusable, FramesRefused
@@ -23,8 +24,6 @@ STRIDED_ITEMS: Final = 16_384
 BATCH_BYTES: Final = 256 << 20
 
 _log = logging.getLogger("beamgrid.accel")
-
-_Launch = Callable[[Any, int, Any, list[Any]], tuple[list[Any], Callable[[], list[NDArray[Any]]]]]
 
 
 class Runner:
@@ -181,7 +180,7 @@ class Runner:
         kernel = device.kernel(
             "statistics", KERNELS["statistics"].source, {**defines(frames.dtype), "SHAPE": str(shape)}
         )
-        fixed = [_buffer(device, mask), _buffer(device, levels if len(levels) else numpy.zeros(1))]
+        fixed = [constant(device, mask), constant(device, levels if len(levels) else numpy.zeros(1))]
         sums_type = numpy.int64 if whole else numpy.float64
         outs = (sums_type, numpy.uint64, numpy.uint64, numpy.float64, frames.dtype, frames.dtype)
 
@@ -190,12 +189,12 @@ class Runner:
         ) -> tuple[list[Any], Callable[[], list[NDArray[Any]]]]:
             hosts: list[NDArray[Any]] = [numpy.empty((frames_here, parts), kind) for kind in outs]
             hosts.append(numpy.empty((frames_here, parts, 2 + len(levels)), numpy.uint64))
-            buffers = [_output(device, host) for host in hosts]
+            buffers = [output(device, host) for host in hosts]
             done = kernel(
                 queue, (parts, frames_here), (1, 1), pixels, *fixed, numpy.uint32(count), numpy.uint32(len(levels)), *buffers, wait_for=wait
             )  # fmt: skip
             copies = [
-                _fetch(device, queue, buffer, host, done) for host, buffer in zip(hosts, buffers, strict=True)
+                fetch(device, queue, buffer, host, done) for host, buffer in zip(hosts, buffers, strict=True)
             ]
             return copies, lambda: hosts
 
@@ -236,17 +235,17 @@ class Runner:
         kernel = device.kernel(
             "correct", KERNELS["correct"].source, {**defines(frames.dtype), "SHAPE": str(shape)}
         )
-        fixed = [_buffer(device, array) for array in (mask, dark, factor)]
+        fixed = [constant(device, array) for array in (mask, dark, factor)]
 
         def launch(
             queue: Any, frames_here: int, pixels: Any, wait: list[Any]
         ) -> tuple[list[Any], Callable[[], list[NDArray[Any]]]]:
             host = numpy.empty((frames_here, *frames.shape[1:]), numpy.float32)
-            buffer = _output(device, host)
+            buffer = output(device, host)
             done = kernel(
                 queue, (_parts(shape, count), frames_here), (1, 1), pixels, *fixed, numpy.uint32(count), buffer, wait_for=wait
             )  # fmt: skip
-            return [_fetch(device, queue, buffer, host, done)], lambda: [host]
+            return [fetch(device, queue, buffer, host, done)], lambda: [host]
 
         return numpy.concatenate([piece[0] for piece in self._in_batches(device, frames, 4 * count, launch)])
 
@@ -256,7 +255,7 @@ class Runner:
         row, column, rows, columns = region
         high, wide = rows // size, columns // size
         kernel = device.kernel("binned", KERNELS["binned"].source, defines(frames.dtype))
-        fixed = _buffer(device, mask)
+        fixed = constant(device, mask)
         numbers = [numpy.uint32(one) for one in (*frames.shape[1:], row, column, size)]
 
         def launch(
@@ -266,12 +265,12 @@ class Runner:
                 numpy.empty((frames_here, high, wide), kind)
                 for kind in (numpy.float64 if frames.dtype.kind == "f" else numpy.int64, numpy.uint32)
             ]
-            buffers = [_output(device, host) for host in hosts]
+            buffers = [output(device, host) for host in hosts]
             done = kernel(
                 queue, (wide, high, frames_here), None, pixels, fixed, *numbers, *buffers, wait_for=wait
             )
             copies = [
-                _fetch(device, queue, buffer, host, done) for host, buffer in zip(hosts, buffers, strict=True)
+                fetch(device, queue, buffer, host, done) for host, buffer in zip(hosts, buffers, strict=True)
             ]
             return copies, lambda: hosts
 
@@ -297,7 +296,7 @@ class Runner:
         kernel = device.kernel(
             "azimuthal", KERNELS["azimuthal"].source, {**defines(frames.dtype), "SHAPE": str(shape)}
         )
-        fixed = [_buffer(device, array) for array in (mask, places, factor)]
+        fixed = [constant(device, array) for array in (mask, places, factor)]
 
         def launch(
             queue: Any, frames_here: int, pixels: Any, wait: list[Any]
@@ -306,12 +305,12 @@ class Runner:
                 numpy.empty((frames_here, parts, bins), kind)
                 for kind in (numpy.float64, numpy.float64, numpy.uint32)
             ]
-            buffers = [_output(device, host) for host in hosts]
+            buffers = [output(device, host) for host in hosts]
             done = kernel(
                 queue, (parts, frames_here), (1, 1), pixels, *fixed, numpy.uint32(count), numpy.uint32(bins), *buffers, wait_for=wait
             )  # fmt: skip
             copies = [
-                _fetch(device, queue, buffer, host, done) for host, buffer in zip(hosts, buffers, strict=True)
+                fetch(device, queue, buffer, host, done) for host, buffer in zip(hosts, buffers, strict=True)
             ]
             return copies, lambda: [host.sum(axis=1, dtype=host.dtype) for host in hosts]
 
@@ -325,7 +324,7 @@ class Runner:
         rows, columns = frames.shape[1:]
         kernel = device.kernel("peaks", KERNELS["peaks"].source, defines(frames.dtype))
         fixed, numbers = (
-            _buffer(device, mask),
+            constant(device, mask),
             (numpy.int32(radius), numpy.float64(ratio), numpy.float64(least)),
         )
 
@@ -333,49 +332,19 @@ class Runner:
             queue: Any, frames_here: int, pixels: Any, wait: list[Any]
         ) -> tuple[list[Any], Callable[[], list[NDArray[Any]]]]:
             host = numpy.empty((frames_here, rows * columns), numpy.uint8)
-            buffer = _output(device, host)
+            buffer = output(device, host)
             done = kernel(
                 queue, (columns, rows, frames_here), None, pixels, fixed, *numbers, buffer, wait_for=wait
             )
-            return [_fetch(device, queue, buffer, host, done)], lambda: _named(host, kept)
+            return [fetch(device, queue, buffer, host, done)], lambda: _named(host, kept)
 
         pieces = self._in_batches(device, frames, rows * columns, launch)
         return Peaks(*(numpy.concatenate([piece[n] for piece in pieces]) for n in range(2)))
 
     def _in_batches(
-        self, device: Device, frames: Frames, out_bytes: int, launch: _Launch
+        self, device: Device, frames: Frames, out_bytes: int, launch: Launch
     ) -> list[list[NDArray[Any]]]:
-        """Run a kernel over all frames, two batches under way: one is copied while the other is computed."""
-        cl = device.cl
-        each = frames[0].nbytes + out_bytes
-        limit = min(self._limit, device.info.memory_bytes // 2, 2 * device.info.largest_bytes)
-        if 2 * each > limit:
-            raise DeviceUnusable(
-                f"a frame takes {each} bytes of its memory with its results; {limit // 2} at the most may be taken"
-            )
-        length = max(1, min(len(frames), limit // (2 * each)))
-        copying, computing = cl.CommandQueue(device.context), cl.CommandQueue(device.context)
-        own = []
-        if device.info.is_gpu:
-            own = [
-                cl.Buffer(device.context, cl.mem_flags.READ_ONLY, length * frames[0].nbytes) for _ in range(2)
-            ]
-        under_way: list[tuple[list[Any], Callable[[], list[NDArray[Any]]]]] = []
-        found = []
-        for number, begin in enumerate(range(0, len(frames), length)):
-            if len(under_way) == 2:
-                found.append(_finished(cl, under_way.pop(0)))
-            piece, wait = frames[begin : begin + length], []
-            if own:
-                pixels = own[number % 2]
-                wait = [cl.enqueue_copy(copying, pixels, piece, is_blocking=False)]
-                copying.flush()
-            else:  # a CPU reads the frames where they are
-                flags = cl.mem_flags.READ_ONLY | cl.mem_flags.USE_HOST_PTR
-                pixels = cl.Buffer(device.context, flags, hostbuf=piece)
-            under_way.append(launch(computing, len(piece), pixels, wait))
-            computing.flush()
-        return [*found, *(_finished(cl, one) for one in under_way)]
+        return in_batches(device, self._limit, frames, out_bytes, launch)
 
     def _shape(self, device: Device, name: str, frames: Frames, mask: Mask) -> int:
         """The launch shape that is quicker for frames of this size, as measured once."""
@@ -396,13 +365,6 @@ def _parts(shape: int, count: int) -> int:
     return -(-count // CHUNK_PIXELS) if shape == CHUNKED else min(count, STRIDED_ITEMS)
 
 
-def _buffer(device: Device, array: NDArray[Any]) -> Any:
-    flags = device.cl.mem_flags
-    return device.cl.Buffer(
-        device.context, flags.READ_ONLY | flags.COPY_HOST_PTR, hostbuf=numpy.ascontiguousarray(array)
-    )
-
-
 def _named(found: NDArray[numpy.uint8], kept: int) -> list[NDArray[Any]]:
     """How many pixels of each frame are marked, and the first of them by number."""
     counts = found.sum(axis=1, dtype=numpy.uint32)
@@ -411,31 +373,6 @@ def _named(found: NDArray[numpy.uint8], kept: int) -> list[NDArray[Any]]:
         own = numpy.flatnonzero(found[number])[:kept]
         pixels[number, : len(own)] = own
     return [counts, pixels]
-
-
-def _output(device: Device, host: NDArray[Any]) -> Any:
-    """A buffer for results: on a CPU the array itself, on a GPU memory of its own."""
-    flags = device.cl.mem_flags
-    if device.info.is_gpu:
-        return device.cl.Buffer(device.context, flags.READ_WRITE, host.nbytes)
-    return device.cl.Buffer(device.context, flags.READ_WRITE | flags.USE_HOST_PTR, hostbuf=host)
-
-
-def _fetch(device: Device, queue: Any, buffer: Any, host: NDArray[Any], done: Any) -> Any:
-    """Have results come into their array once a kernel is done; gives the event of it."""
-    cl = device.cl
-    if device.info.is_gpu:
-        return cl.enqueue_copy(queue, host, buffer, wait_for=[done], is_blocking=False)
-    _, event = cl.enqueue_map_buffer(
-        queue, buffer, cl.map_flags.READ, 0, host.shape, host.dtype, wait_for=[done], is_blocking=False
-    )
-    return event
-
-
-def _finished(cl: Any, one: tuple[list[Any], Callable[[], list[NDArray[Any]]]]) -> list[NDArray[Any]]:
-    events, results = one
-    cl.wait_for_events(events)
-    return results()
 
 
 def _added(
