@@ -1,5 +1,6 @@
 """Frames on their way through a device: in batches, copied while the one before is computed; on a CPU not copied at all."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -43,20 +44,25 @@ def in_batches(
         own = [cl.Buffer(device.context, cl.mem_flags.READ_ONLY, length * frames[0].nbytes) for _ in range(2)]
     under_way: list[tuple[list[Any], Callable[[], list[NDArray[Any]]]]] = []
     found = []
-    for number, begin in enumerate(range(0, len(frames), length)):
-        if len(under_way) == 2:
-            found.append(_finished(cl, under_way.pop(0)))
-        piece, wait = frames[begin : begin + length], []
-        if own:
-            pixels = own[number % 2]
-            wait = [cl.enqueue_copy(copying, pixels, piece, is_blocking=False)]
-            copying.flush()
-        else:  # a CPU reads the frames where they are
-            flags = cl.mem_flags.READ_ONLY | cl.mem_flags.USE_HOST_PTR
-            pixels = cl.Buffer(device.context, flags, hostbuf=piece)
-        under_way.append(launch(computing, len(piece), pixels, wait))
-        computing.flush()
-    return [*found, *(_finished(cl, one) for one in under_way)]
+    try:
+        for number, begin in enumerate(range(0, len(frames), length)):
+            if len(under_way) == 2:
+                found.append(_finished(cl, under_way.pop(0)))
+            piece, wait = frames[begin : begin + length], []
+            if own:
+                pixels = own[number % 2]
+                wait = [cl.enqueue_copy(copying, pixels, piece, is_blocking=False)]
+                copying.flush()
+            else:  # a CPU reads the frames where they are
+                flags = cl.mem_flags.READ_ONLY | cl.mem_flags.USE_HOST_PTR
+                pixels = cl.Buffer(device.context, flags, hostbuf=piece)
+            under_way.append(launch(computing, len(piece), pixels, wait))
+            computing.flush()
+        return [*found, *(_finished(cl, one) for one in under_way)]
+    except BaseException:
+        with contextlib.suppress(cl.Error):
+            computing.finish()  # what is under way writes into arrays that must outlive it
+        raise
 
 
 def constant(device: Device, array: NDArray[Any]) -> Any:
