@@ -1,5 +1,6 @@
 """Running kernels over frames: in batches that fit the memory, copied while the batch before is computed, by NumPy where no device can."""
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,9 @@ CHUNKED, STRIDED = 0, 1
 
 CHUNK_PIXELS: Final = 8192
 STRIDED_ITEMS: Final = 16_384
+LEAST_PIXELS: Final = 64
+"""So many pixels a work-item at the least: fewer would cost more in results than in reading."""
+
 BATCH_BYTES: Final = 256 << 20
 
 _log = logging.getLogger("beamgrid.accel")
@@ -350,19 +354,22 @@ class Runner:
         """The launch shape that is quicker for frames of this size, as measured once."""
         key = (name, frames.dtype.name, frames[0].size)
         if key not in self._shapes:
-            cost = {}
+            cost: dict[int, float] = {}
             for shape in (CHUNKED, STRIDED):
                 self._shapes[key] = shape
-                self._statistics(device, frames[:1], mask, numpy.zeros(0))  # builds it
-                began = time.perf_counter()
-                self._statistics(device, frames[:2], mask, numpy.zeros(0))
-                cost[shape] = time.perf_counter() - began
-            self._shapes[key] = min(cost, key=lambda shape: cost[shape])
+                with contextlib.suppress(DeviceUnusable):  # a shape whose results do not fit is none
+                    self._statistics(device, frames[:1], mask, numpy.zeros(0))  # builds it
+                    began = time.perf_counter()
+                    self._statistics(device, frames[:2], mask, numpy.zeros(0))
+                    cost[shape] = time.perf_counter() - began
+            self._shapes[key] = min(cost, key=lambda shape: cost[shape], default=CHUNKED)
         return self._shapes[key]
 
 
 def _parts(shape: int, count: int) -> int:
-    return -(-count // CHUNK_PIXELS) if shape == CHUNKED else min(count, STRIDED_ITEMS)
+    return (
+        -(-count // CHUNK_PIXELS) if shape == CHUNKED else max(1, min(count // LEAST_PIXELS, STRIDED_ITEMS))
+    )
 
 
 def _named(found: NDArray[numpy.uint8], kept: int) -> list[NDArray[Any]]:

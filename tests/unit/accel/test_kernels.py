@@ -139,9 +139,11 @@ def test_a_region_is_binned(device: Device) -> None:
 
 
 @pytest.mark.parametrize("limit", [500_000, 1_000_000, 1 << 28])
-def test_batches_of_any_size_give_the_same(device: Device, limit: int) -> None:
+@pytest.mark.parametrize("shape", [CHUNKED, STRIDED])
+def test_batches_of_any_size_give_the_same(device: Device, limit: int, shape: int) -> None:
     frames, mask = made("uint16", (37, 64, 64))
     runner = Runner(device, limit)
+    runner._shapes["statistics", "uint16", 64 * 64] = shape
     same(
         runner.statistics(frames, mask, THRESHOLDS),
         reference.statistics(frames, mask, numpy.array(THRESHOLDS)),
@@ -332,3 +334,13 @@ def test_parameters_of_curves_and_peaks_that_cannot_be() -> None:
     ):  # fmt: skip
         with pytest.raises(FramesRefused):
             call()
+
+
+def test_a_shape_that_does_not_fit_is_not_chosen(device: Device) -> None:
+    frames, mask = made("uint16", (2, 512, 512))
+    runner = Runner(device, 1_200_000)
+    same(
+        runner.statistics(frames, mask, THRESHOLDS),
+        reference.statistics(frames, mask, numpy.array(THRESHOLDS)),
+    )
+    assert (runner.problem, runner._shapes["statistics", "uint16", 512 * 512]) == ("", CHUNKED)
