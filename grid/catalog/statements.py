@@ -198,6 +198,14 @@ def signed(tx: Transaction, *, limit: int) -> list[tuple[int, bytes, bytes]]:
     return [(int(row[0]), bytes(row[1]), bytes(row[2] or b"")) for row in rows]
 
 
+def refuse(tx: Transaction, number: int, reason: str) -> None:
+    """Say that a statement is not going to be logged, and why."""
+    tx.run(
+        f"UPDATE statements SET state = '{REFUSED}', reason = :reason, promise = '' WHERE id = :id AND state = '{SIGNED}'",
+        {"id": number, "reason": reason},
+    )
+
+
 def logged_size(tx: Transaction, origin: str) -> int:
     """How many entries of the log the catalog knows."""
     return int(tx.value("SELECT max(size) FROM checkpoints WHERE origin = :origin", {"origin": origin}) or 0)

@@ -22,7 +22,7 @@ from grid.namespace import steps
 from provenance import dsse, promises
 from provenance.blocks import BlockTree
 from provenance.errors import Malformed, ProvenanceError
-from provenance.log import LogBusy, LogWriter, entry_of
+from provenance.log import MOST_ENTRY_BYTES, LogBusy, LogWriter, entry_of
 from provenance.merkle import leaf_hash
 from provenance.statements import read
 
@@ -30,6 +30,7 @@ BATCH: Final = 1000
 EVERY_S: Final = 1.0
 _ELECT_EVERY_S: Final = 5.0
 _LOOK_AGAIN_S: Final = 2.0
+_MOST_TOLD: Final = 1000
 
 _log = logging.getLogger("beamgrid.evidence")
 
@@ -71,6 +72,7 @@ class Sequencer:
         self._mine = False
         self._told: set[str] = set()
         self._waits: dict[int, float] = {}
+        self._without_tree: set[int] = set()
 
     @property
     def is_mine(self) -> bool:
@@ -115,6 +117,8 @@ class Sequencer:
     def _tell(self, text: str, level: int = logging.WARNING) -> None:
         """Log something once, however often it is so."""
         if text not in self._told:
+            if len(self._told) >= _MOST_TOLD:
+                self._told.clear()
             self._told.add(text)
             _log.log(level, "%s", text)
 
@@ -158,6 +162,8 @@ class Sequencer:
             with self._database.read() as tx:
                 statement = builder.statement(tx, wanted, key.name)
         except (NoKey, TreeMissing) as error:
+            if isinstance(error, TreeMissing):
+                self._without_tree.add(error.data_id)
             self._tell(f"statements wait: {error}")
             self._waits[wanted.id] = time.monotonic() + _LOOK_AGAIN_S
             return None
@@ -180,17 +186,33 @@ class Sequencer:
             return
         signer = self._keys.for_log(written_time(time.time()))
         writer = LogWriter(self._folder, self._state, signer)
-        entries = []
-        for _, encoded, salt in waiting:
+        entries, kept = [], []
+        for number, encoded, salt in waiting:
             envelope = dsse.decoded(encoded)
-            entries.append(entry_of(envelope, read(envelope), salt))
+            entry = entry_of(envelope, read(envelope), salt)
+            if len(entry) > MOST_ENTRY_BYTES:
+                self._refuse(
+                    number,
+                    f"its entry would have {len(entry)} bytes, and {MOST_ENTRY_BYTES} at the most go into a log",
+                )
+                continue
+            entries.append(entry)
+            kept.append(number)
+        if not kept:
+            return
         there = self._in_the_log(writer, signer.name)
         new = [entry for entry in entries if entry not in there]
         steps.reached("statement.log.before")
         first, state = writer.append(new)
         steps.reached("statement.log.after")
         places = {**there, **{entry: first + number for number, entry in enumerate(new)}}
-        self._note(writer, signer.name, [(row[0], places[entry]) for row, entry in zip(waiting, entries, strict=True)], state.size)  # fmt: skip
+        self._note(writer, signer.name, [(row, places[entry]) for row, entry in zip(kept, entries, strict=True)], state.size)  # fmt: skip
+
+    def _refuse(self, number: int, reason: str) -> None:
+        """Keep a statement out of the log, so that those behind it get in."""
+        _log.warning("statement %d is not logged: %s", number, reason)
+        with self._database.write() as tx:
+            statements.refuse(tx, number, reason)
 
     def _in_the_log(self, writer: LogWriter, origin: str) -> dict[bytes, int]:
         """Entries that the log has and the catalog does not know: of a process that died in between."""
@@ -224,15 +246,14 @@ class Sequencer:
 
     def make_missing_trees(self) -> int:
         """Make the trees that statements wait for; returns how many."""
-        made, after = 0, 0
-        while True:
+        made = 0
+        for data_id in sorted(self._without_tree):
+            self._without_tree.discard(data_id)  # who still lacks it is put in again
             with self._database.read() as tx:
-                asked = statements.wanted(tx, after=after, limit=BATCH)
-            if not asked:
-                return made
-            after = asked[-1].id
-            for data_id, version in {(s.id, s.version) for one in asked for s in (*one.subjects, *one.inputs) if s.version is not None and not s.digest}:  # fmt: skip
+                version = statements.version_of(tx, data_id)
+            if version is not None:
                 made += self._tree_of(data_id, version)
+        return made
 
     def _tree_of(self, data_id: int, version: int) -> bool:
         with self._database.read() as tx:

@@ -226,3 +226,25 @@ def test_the_previous_statement_is_named(signing: Zone, rods) -> None:
         hashlib.sha256(first.envelope).hexdigest()
     ]
     assert read(dsse.decoded(made[0].envelope)).subjects[0].digest[TREE] == tree_of([DATA]).root.hex()
+
+
+def test_a_statement_that_is_too_long_for_a_log_does_not_keep_the_others_out(signing: Zone, rods) -> None:
+    from provenance.statements import Statement, Subject
+
+    keys = app.sequencer_of(signing)._keys
+    keys.reload()
+    subjects = [Subject(f"{HOME}/f{n}", {TREE: n.to_bytes(32, "big").hex()}) for n in range(2000)]
+    said = {"time": "2026-11-21T10:00:00Z", "actor": "x"}
+    long = (
+        Statement.of("ingest", subjects, said)
+        .envelope()
+        .signed(next(one.signer for one in keys._keys if one.record.role == "gateway"))
+    )
+    with signing.database.write() as tx:
+        statements.keep_signed(tx, "ingest", "long", long.encoded())
+    put(signing, rods)
+    app.sequencer_of(signing).step()
+    assert states(signing) == {"wanted": 0, "signed": 0, "logged": 1, "refused": 1}
+    with signing.database.read() as tx:
+        (refused,) = statements.listed(tx, state="refused", limit=5)
+    assert "65535 at the most go into a log" in refused.reason
