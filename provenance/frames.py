@@ -111,11 +111,6 @@ class FrameTree:
         return leaves, missing
 
 
-def root_of_frames(leaves: Sequence[bytes]) -> bytes:
-    """The root over a stream's leaves."""
-    return merkle.root_of(leaves)
-
-
 @dataclass(frozen=True, slots=True)
 class Batch:
     """What a batch's note says."""

@@ -94,6 +94,7 @@ PREDICATES: Final[Mapping[str, Predicate]] = {one.name: one for one in (
     _predicate("ingest", "The facility has taken in these data, and they are there from now on.", ("gateway",), (
         Field("stream_id", "text", "the measurement that they are of", False),
         Field("checked", "text", "what was found of the instrument's own statement; `none` where there is none", False),
+        Field("erased_before", "time", "when the same content was erased from the zone, which has come back", False),
         Field("container", "digests", "of the physical file", False),
         Field("format_check", "text", "what a look at the format found", False),
         Field("quarantine", "truth", "whether they are kept apart", False),

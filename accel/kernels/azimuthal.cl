@@ -1,7 +1,7 @@
 /* Sums over bins of frames; each work-item has bins of its own, so that none waits for another.
    in:  pixels (frames, count) T; mask (count) uchar; places (count) int; factor (count) float
    out: per frame and part: sums, weights (bins) double; counts (bins) uint
-   Launch: (parts, frames), local size 1; SHAPE as in statistics.cl.
+   Launch: (parts, frames), local size 1; SHAPE as in common.cl.
    Reference: accel.reference.azimuthal */
 __kernel void azimuthal(__global const T *restrict pixels, __global const uchar *restrict mask, __global const int *restrict places,
                         __global const float *restrict factor, const uint count, const uint bins, __global double *restrict sums,
@@ -14,12 +14,7 @@ __kernel void azimuthal(__global const T *restrict pixels, __global const uchar 
         weights[own + bin] = 0.0;
         counts[own + bin] = 0;
     }
-#if SHAPE == 0
-    const uint each = (count + parts - 1) / parts, begin = min(part * each, count), end = min(begin + each, count), step = 1;
-#else
-    const uint begin = part, end = count, step = parts;
-#endif
-    for (uint i = begin; i < end; i += step) {
+    EACH_OF_PART(i, part, parts, count) {
         const T x = pixels[base + i];
         const int bin = places[i];
         if (bin < 0 || mask[i] || !OWN(x)) continue;

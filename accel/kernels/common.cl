@@ -14,3 +14,11 @@ typedef double SUM;
 #else
 typedef long SUM;
 #endif
+/* The pixels of a part. SHAPE 0: a run of them (caches of a CPU); SHAPE 1: every parts-th one (memory of a GPU). */
+#if SHAPE == 0
+#define RUN(parts, count) (((count) + (parts) - 1) / (parts))
+#define EACH_OF_PART(i, part, parts, count) \
+    for (uint i = min((part) * RUN(parts, count), (count)), end_of_##i = min(i + RUN(parts, count), (count)); i < end_of_##i; i++)
+#else
+#define EACH_OF_PART(i, part, parts, count) for (uint i = (part); i < (count); i += (parts))
+#endif

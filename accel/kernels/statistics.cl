@@ -2,7 +2,7 @@
    in:  pixels (frames, count) T; mask (count) uchar; thresholds (levels) double
    out: per frame and part: sums SUM; high, low ulong (squares, 128 bits; `squares` double for floating point); least, most T; counts (2 + levels) ulong:
         valid, saturated, above each threshold
-   Launch: (parts, frames), local size 1. SHAPE 0: a part is a run of pixels (caches of a CPU); SHAPE 1: every parts-th pixel (memory of a GPU).
+   Launch: (parts, frames), local size 1; SHAPE as in common.cl.
    Reference: accel.reference.statistics */
 __kernel void statistics(__global const T *restrict pixels, __global const uchar *restrict mask, __global const double *restrict thresholds,
                          const uint count, const uint levels, __global SUM *restrict sums, __global ulong *restrict high, __global ulong *restrict low,
@@ -17,12 +17,7 @@ __kernel void statistics(__global const T *restrict pixels, __global const uchar
     double wide = 0.0;
     T smallest = LARGEST, largest = SMALLEST;
     for (uint level = 0; level < levels; level++) tally[2 + level] = 0;
-#if SHAPE == 0
-    const uint each = (count + parts - 1) / parts, begin = min(part * each, count), end = min(begin + each, count), step = 1;
-#else
-    const uint begin = part, end = count, step = parts;
-#endif
-    for (uint i = begin; i < end; i += step) {
+    EACH_OF_PART(i, part, parts, count) {
         const T x = mine[i];
         if (mask[i]) continue;
         if (!OWN(x)) {

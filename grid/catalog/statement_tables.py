@@ -82,6 +82,7 @@ erased = Table(
     Column("erased_at", Double, nullable=False),
     Column("statement_id", BigInteger),  # which says so; none yet
     Index("ix_erased_root", "root"),
+    Index("ix_erased_checksum", "checksum"),
     Index("ix_erased_path", "path"),
 )
 

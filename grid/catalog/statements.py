@@ -138,12 +138,6 @@ def claim(tx: Transaction, made: Sequence[MadeStatement], lease_id: int) -> None
                     for subject in sorted({found.id for found in several if found.id})
                 ],
             )
-        if one.wanted.kind == "erasure" and one.envelope is not None:
-            for subject in one.wanted.subjects:
-                tx.run(
-                    "UPDATE erased SET statement_id = :statement WHERE path = :path AND statement_id IS NULL",
-                    {"statement": one.wanted.id, "path": subject.path},
-                )
 
 
 def keep_signed(
@@ -348,22 +342,41 @@ def not_erased(tx: Transaction, number: int) -> None:
     tx.run("DELETE FROM erased WHERE id = :id AND statement_id IS NULL", {"id": number})
 
 
-def erased_below(tx: Transaction, path: str, *, limit: int) -> list[tuple[str, str, str]]:
-    """Path, tree and checksum of what was erased below a collection and is in no statement yet."""
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What is kept of a content that was erased."""
+
+    id: int
+    path: str
+    root: str
+    checksum: str
+
+
+def erased_below(tx: Transaction, path: str, *, after: int, limit: int) -> list[Erased]:
+    """What was erased below a collection, and no statement was asked for yet, in order."""
     rows = tx.all(
-        "SELECT path, root, checksum FROM erased WHERE path > :low AND path < :high AND statement_id IS NULL ORDER BY id LIMIT :limit",
-        {"low": f"{path}/", "high": f"{path}0", "limit": limit},
+        "SELECT id, path, root, checksum FROM erased WHERE path > :low AND path < :high AND statement_id IS NULL AND id > :after"
+        " ORDER BY id LIMIT :limit",
+        {"low": f"{path}/", "high": f"{path}0", "after": after, "limit": limit},
     )
-    return [(row[0], row[1], row[2]) for row in rows]
+    return [Erased(int(row[0]), row[1], row[2], row[3]) for row in rows]
 
 
-def was_erased(tx: Transaction, root: str, checksum: str) -> str:
-    """The path under which a content was erased; empty where it never was."""
+def erasure_wanted(tx: Transaction, found: Sequence[Erased], statement_id: int) -> None:
+    """Note which statement tells of erased contents, so that none is asked for twice."""
+    tx.run_many(
+        "UPDATE erased SET statement_id = :statement WHERE id = :id",
+        [{"statement": statement_id, "id": one.id} for one in found],
+    )
+
+
+def erased_before(tx: Transaction, root: str, checksum: str) -> float | None:
+    """When a content was last erased, in seconds since the epoch; None where it never was."""
     found = tx.value(
-        "SELECT path FROM erased WHERE (root = :root AND root <> '') OR (checksum = :sum AND checksum <> '') LIMIT 1",
+        "SELECT max(erased_at) FROM erased WHERE root = :root OR (checksum = :sum AND checksum <> '')",
         {"root": root, "sum": checksum},
     )
-    return str(found or "")
+    return None if found is None else float(found)
 
 
 def elect(tx: Transaction, duty: str, lease_id: int) -> bool:

@@ -2,7 +2,9 @@
 
 import base64
 import hashlib
+import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +18,8 @@ from provenance.blocks import BlockTree
 from provenance.errors import ProvenanceError
 from provenance.statements import PLACE, TREE, Statement, Subject
 from provenance.verdict import judge
+
+_log = logging.getLogger("beamgrid.evidence")
 
 
 class NotSignable(Exception):
@@ -63,7 +67,7 @@ class Builder:
             found = [self._subject(tx, one) for one in wanted.inputs]
             predicate["inputs"] = [{"name": one.name, "digest": dict(one.digest)} for one in found]
         if wanted.kind == "ingest":
-            predicate |= self._checked(tx, wanted.subjects[0])
+            predicate |= self._checked(tx, wanted.subjects[0]) | _come_back(tx, subjects)
         rests = sorted({digest for one in wanted.subjects for digest in _last(tx, one.id, wanted.id)})
         if rests:
             predicate["previous"] = rests
@@ -101,6 +105,21 @@ class Builder:
             return judge(tree, path, given, self.authority).state
         except ProvenanceError as error:
             return f"malformed: {error}"
+
+
+def _come_back(tx: Transaction, subjects: Sequence[Subject]) -> dict[str, str]:
+    """What there is to say of contents that were erased from the zone, and have come back."""
+    times = []
+    for one in subjects:
+        erased = statements.erased_before(tx, one.digest[TREE], _checksum(one.digest.get("sha256", "")))
+        if erased is not None:
+            _log.warning("`%s` holds a content that was erased at %s", one.name, written_time(erased))
+            times.append(erased)
+    return {"erased_before": written_time(max(times))} if times else {}
+
+
+def _checksum(sha256: str) -> str:
+    return f"sha2:{base64.b64encode(bytes.fromhex(sha256)).decode()}" if sha256 else ""
 
 
 def _sha256(checksum: str) -> str:

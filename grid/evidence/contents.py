@@ -29,15 +29,10 @@ class Contents:
         if found is None or caller is None:
             return None
         try:
-            source = self._context.storage.pick_for_reading(tree, found)
-            file = self._context.open_replica(caller, tree, source, found.path, admin=True)
+            return trees.of_content(self._context, caller, tree, found, admin=True)
         except GridError as error:
             _log.warning("`%s` cannot be read to be signed yet: %s", found.path, error)
             return None
-        try:
-            return trees.of_file(file)
-        finally:
-            file.close()
 
     def is_public(self, path: str) -> bool:
         """Whether what lies at a path was opened to everybody: its collection, or one above, says so."""

@@ -357,12 +357,7 @@ class Attestations:
         known = trees.recorded(self._context.database, found.id)
         if known is not None:
             return known
-        source = self._context.storage.pick_for_reading(tree, found)
-        file = self._context.open_replica(caller, tree, source, found.path, admin=caller.is_admin)
-        try:
-            return trees.of_file(file)
-        finally:
-            file.close()
+        return trees.of_content(self._context, caller, tree, found, admin=caller.is_admin)
 
 
 def _is_claim(verdict: Verdict) -> bool:

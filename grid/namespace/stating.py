@@ -10,9 +10,9 @@ from grid.catalog import chunks, statements, trees
 from grid.catalog import collections as collection_rows
 from grid.catalog import objects as object_rows
 from grid.catalog.database import Transaction
-from grid.catalog.statements import WantedSubject
+from grid.catalog.statements import Erased, WantedSubject
 from grid.errors import AccessDenied, InvalidArgument, Locked, NotFound
-from grid.model import Access, Caller
+from grid.model import Access, Caller, DataObject
 from grid.namespace.context import NamespaceContext
 from grid.namespace.data_objects import object_facts
 from grid.namespace.ports import Event
@@ -33,28 +33,6 @@ class Stating:
     def __init__(self, context: NamespaceContext) -> None:
         self._context = context
 
-    def of_object(
-        self, caller: Caller, kind: str, text: str, said: Mapping[str, Any], *, inputs: Sequence[str] = ()
-    ) -> int:
-        """Ask for a statement about the present content of an object.
-
-        Args:
-            caller: a rule.
-            kind: the predicate.
-            text: the object's path.
-            said: its predicate, without what the zone adds: time, actor, zone, policy.
-            inputs: paths of the objects that it was made from.
-
-        Returns:
-            The statement's id.
-
-        Raises:
-            NotFound: there is no such object.
-            AccessDenied: the policy was not granted rights there.
-            InvalidArgument: it would be no such statement.
-        """
-        return self.of_objects(caller, kind, [text], said, inputs=inputs)[0]
-
     def of_objects(
         self,
         caller: Caller,
@@ -64,14 +42,30 @@ class Stating:
         *,
         inputs: Sequence[str] = (),
     ) -> list[int]:
-        """Ask for statements about objects together; `MOST_SUBJECTS` go into one. Raises as `of_object`."""
+        """Ask for statements about the present content of objects together; `MOST_SUBJECTS` go into one.
+
+        Args:
+            caller: a rule.
+            kind: the predicate.
+            texts: paths of the objects.
+            said: its predicate, without what the zone adds: time, actor, zone, policy.
+            inputs: paths of the objects that they were made from.
+
+        Returns:
+            The statements' ids.
+
+        Raises:
+            NotFound: there is no such object.
+            AccessDenied: the policy was not granted rights there.
+            InvalidArgument: it would be no such statement.
+        """
         with self._context.database.write() as tx:
             subjects = [self._object(tx, caller, text) for text in texts]
             read = [self._object(tx, caller, text) for text in inputs]
             return self._want(tx, caller, kind, subjects, said, read)
 
     def of_place(self, caller: Caller, kind: str, text: str, said: Mapping[str, Any]) -> int:
-        """Ask for a statement about a collection as such. Raises as `of_object`."""
+        """Ask for a statement about a collection as such. Raises as `of_objects`."""
         path = self._allowed(caller, text)
         with self._context.database.write() as tx:
             found = collection_rows.by_path_or_none(tx, path)
@@ -80,7 +74,7 @@ class Stating:
             return self._want(tx, caller, kind, [WantedSubject(found.id, path)], said, [])[0]
 
     def of_everything_in(self, caller: Caller, kind: str, text: str, said: Mapping[str, Any]) -> list[int]:
-        """Ask for statements about a collection and the present content of every object in it. Raises as `of_object`."""
+        """Ask for statements about a collection and the present content of every object in it. Raises as `of_objects`."""
         path = self._allowed(caller, text)
         made = [self.of_place(caller, kind, path, said)]
         after = ("", "")
@@ -96,16 +90,17 @@ class Stating:
 
     def of_erased(self, caller: Caller, text: str, said: Mapping[str, Any]) -> list[int]:
         """Ask for statements about what was erased below a collection and is in none yet."""
-        path = self._allowed(caller, text)
-        with self._context.database.write() as tx:
-            found = statements.erased_below(tx, path, limit=100_000)
-            subjects = [
-                WantedSubject(
-                    0, name, digest={TREE: root} if root else {"checksum_sha256": _of_text(checksum)}
-                )
-                for name, root, checksum in found
-            ]
-            return self._want(tx, caller, "erasure", subjects, said, []) if subjects else []
+        path, made, after = self._allowed(caller, text), list[int](), 0
+        while True:
+            with self._context.database.write() as tx:
+                page = statements.erased_below(tx, path, after=after, limit=MOST_SUBJECTS)
+                if not page:
+                    return made
+                gone = [one for one in page if not _is_there(tx, one)]
+                if gone:
+                    made += self._want(tx, caller, "erasure", [_of_erased(one) for one in gone], said, [])
+                    statements.erasure_wanted(tx, gone, made[-1])
+                after = page[-1].id
 
     def version(self, caller: Caller, text: str) -> int:
         """The version of an object's present content.
@@ -164,9 +159,7 @@ class Stating:
             best = found.best_replica() if found is not None else None
             if found is None or best is None:
                 raise NotFound(f"`{paths.printable(path)}` is gone already")
-            tree = trees.of_object(tx, found.id)
-            root = tree.root.hex() if tree is not None else ""
-            kept = statements.erasing(tx, path, root, best.checksum, best.size_bytes)
+            kept = statements.erasing(tx, path, *_digests(tx, found), best.size_bytes)
         try:
             yield
         except BaseException:
@@ -234,5 +227,20 @@ class Stating:
         ]
 
 
-def _of_text(checksum: str) -> str:
-    return hashlib.sha256(checksum.encode()).hexdigest()
+def _of_erased(one: Erased) -> WantedSubject:
+    if one.root:
+        return WantedSubject(0, one.path, digest={TREE: one.root})
+    digest = hashlib.sha256(one.checksum.encode()).hexdigest()
+    return WantedSubject(0, one.path, digest={"checksum_sha256": digest})
+
+
+def _is_there(tx: Transaction, one: Erased) -> bool:
+    """Whether what was to be erased was not: a crash came between keeping its digests and erasing it, or it is under way."""
+    found = object_rows.by_path_or_none(tx, one.path)
+    return found is not None and _digests(tx, found) == (one.root, one.checksum)
+
+
+def _digests(tx: Transaction, found: DataObject) -> tuple[str, str]:
+    """The tree's root and the checksum of an object's content, each empty where there is none."""
+    tree, best = trees.of_object(tx, found.id), found.best_replica()
+    return tree.root.hex() if tree is not None else "", best.checksum if best is not None else ""

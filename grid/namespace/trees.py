@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 from grid.catalog import trees
 from grid.catalog.database import Database
-from grid.namespace.storage import storage_errors
+from grid.model import Caller, DataObject
+from grid.namespace.context import NamespaceContext
+from grid.namespace.storage import Tree, storage_errors
 from provenance.blocks import BlockTree, tree_of
 from resources import StagedFile, StoredFile
 from resources.aligned import aligned_buffer
@@ -22,6 +24,18 @@ def recorded(database: Database, data_id: int) -> BlockTree | None:
 def of_file(file: StoredFile | StagedFile) -> BlockTree:
     """The tree over a file, which is read from its beginning."""
     return tree_of(_pieces(file))
+
+
+def of_content(
+    context: NamespaceContext, caller: Caller, tree: Tree, found: DataObject, *, admin: bool
+) -> BlockTree:
+    """The tree over an object's content, which is read. Raises as opening it."""
+    source = context.storage.pick_for_reading(tree, found)
+    file = context.open_replica(caller, tree, source, found.path, admin=admin)
+    try:
+        return of_file(file)
+    finally:
+        file.close()
 
 
 def _pieces(file: StoredFile | StagedFile) -> Iterator[memoryview]:

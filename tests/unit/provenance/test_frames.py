@@ -18,7 +18,6 @@ from provenance.frames import (
     check_batches,
     frame_leaf,
     note_digest,
-    root_of_frames,
 )
 from provenance.keyfiles import FileKey
 from provenance.notes import Note
@@ -44,7 +43,7 @@ def test_the_order_of_arrival_does_not_matter(order: list[int], lost: set[int]) 
     for index in range(20):
         if index not in lost:
             straight.add(index, leaf(index))
-    assert root_of_frames(leaves) == root_of_frames(straight.closed(20)[0])
+    assert merkle.root_of(leaves) == merkle.root_of(straight.closed(20)[0])
 
 
 def test_two_frames_of_one_number_and_too_many() -> None:
@@ -77,7 +76,7 @@ def test_one_frame_of_a_million_is_proven_by_twenty_digests() -> None:
     proof = merkle.inclusion_proof(base, index)
     assert len(proof) in (19, 20)
     merkle.check_inclusion(
-        frame_leaf(STREAM, index, b"frame %d" % index), index, 1_000_000, root_of_frames(base), proof
+        frame_leaf(STREAM, index, b"frame %d" % index), index, 1_000_000, merkle.root_of(base), proof
     )
 
 

@@ -83,6 +83,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_erased")),
     )
     op.create_index("ix_erased_root", "erased", ["root"])
+    op.create_index("ix_erased_checksum", "erased", ["checksum"])
     op.create_index("ix_erased_path", "erased", ["path"])
     op.create_table(
         "duties",

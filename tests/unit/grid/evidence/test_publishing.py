@@ -9,7 +9,7 @@ import pytest
 
 from grid import app
 from grid.app import Zone
-from grid.catalog import statements
+from grid.catalog import objects, statements
 from grid.errors import MicroserviceFailed
 from grid.model import Avu, Caller
 from grid.namespace import MetadataOperation, Subject
@@ -141,11 +141,8 @@ def test_a_publication_names_every_content(published: Zone, rods, rule: Caller) 
     assert ("publication", "verified") in [(step["kind"], step["state"]) for step in shown["steps"]]
 
 
-def test_what_is_erased_is_recognised(published: Zone, rods, rule: Caller) -> None:
+def test_what_was_erased_is_stated_once(published: Zone, rods, rule: Caller) -> None:
     published.host.run(rule, "erase", {"subject": HERE, "copies": "all", "method": "unlink"})
-    with published.database.read() as tx:
-        assert statements.was_erased(tx, tree_of([DATA]).root.hex(), "") == f"{HERE}/run7.h5"
-        assert statements.was_erased(tx, "00", "") == ""
     with published.database.read() as tx:
         assert tx.value("SELECT count(*) FROM statements WHERE salt IS NOT NULL") == 0, (
             "the log's entries mean nothing any more"
@@ -155,6 +152,40 @@ def test_what_is_erased_is_recognised(published: Zone, rods, rule: Caller) -> No
     assert found.predicate["approver"] == "rods#tempZone"
     published.host.run(rule, "sign_erasure", {"subject": HERE})
     assert len(made_of(published, "erasure")) == 1, "once"
+
+
+def test_what_was_erased_is_not_asked_for_again_before_it_is_signed(
+    published: Zone, rods, rule: Caller
+) -> None:
+    published.host.run(rule, "erase", {"subject": HERE, "copies": "all", "method": "unlink"})
+    published.host.run(rule, "sign_erasure", {"subject": HERE})
+    assert len(made_of(published, "erasure")) == 1
+
+
+def test_a_content_that_was_erased_is_recognised_when_it_comes_back(
+    published: Zone, rods, rule: Caller
+) -> None:
+    published.host.run(rule, "erase", {"subject": HERE, "copies": "all", "method": "unlink"})
+    put(published, rods, f"{HERE}/again.h5", DATA)
+    put(published, rods, f"{HERE}/other.h5", b"never seen before")
+    made = {one.subjects[0].name: one.predicate for one in made_of(published, "ingest")}
+    assert made[f"{HERE}/again.h5"]["erased_before"] <= made[f"{HERE}/again.h5"]["time"]
+    assert "erased_before" not in made[f"{HERE}/other.h5"]
+    assert "erased_before" not in made[f"{HERE}/run7.h5"], "it was not, when it came first"
+
+
+def test_what_was_to_be_erased_and_is_still_there_is_not_said_to_be_gone(
+    published: Zone, rods, rule: Caller
+) -> None:
+    with published.database.write() as tx:  # as an end of the process leaves it
+        found = objects.by_path_or_none(tx, f"{HERE}/run7.h5")
+        assert found is not None
+        checksum = found.best_replica().checksum
+        statements.erasing(tx, found.path, tree_of([DATA]).root.hex(), checksum, len(DATA))
+    said = {"approver": "rods#tempZone", "copies": "all", "method": "unlink"}
+    assert published.namespace.stating.of_erased(rule, HERE, said) == []
+    published.namespace.moves.unlink(rods, f"{HERE}/run7.h5", force=True)
+    assert len(published.namespace.stating.of_erased(rule, HERE, said)) == 1
 
 
 def test_what_was_erased_before_it_was_logged_stays_out_of_the_log(

@@ -143,7 +143,7 @@ def test_a_client_cannot_have_the_facility_sign(signing: Zone, rods) -> None:
     put(signing, rods)
     anna = replace(rods, user=replace(rods.user, type="rodsuser"))
     with pytest.raises(AccessDenied):
-        signing.namespace.stating.of_object(anna, "ingest", PATH, {})
+        signing.namespace.stating.of_objects(anna, "ingest", [PATH], {})
     with pytest.raises(AccessDenied, match="is for rules"):
         signing.host.call(rods, "sign_ingest", {"object": PATH})
 
@@ -218,7 +218,7 @@ def test_the_previous_statement_is_named(signing: Zone, rods) -> None:
     with signing.database.write() as tx:
         (first,) = statements.listed(tx, limit=2)
     caller = signing.namespace.users.service_caller("t")
-    signing.namespace.stating.of_object(caller, "recall", PATH, {"medium": "B1", "verified": True})
+    signing.namespace.stating.of_objects(caller, "recall", [PATH], {"medium": "B1", "verified": True})
     sequencer.step()
     with signing.database.read() as tx:
         made = statements.listed(tx, limit=2)
