@@ -9,15 +9,13 @@ from numpy.typing import NDArray
 
 from accel.device import Device
 from accel.errors import DeviceUnusable
-from accel.reference import Frames
+from accel.frames import Frames
 
-Launch = Callable[[Any, int, Any, list[Any]], tuple[list[Any], Callable[[], list[NDArray[Any]]]]]
-"""Queue, number of frames, their buffer and what to wait for, to what to wait for and what gives the results."""
+Launch = Callable[[Any, int, int, Any, list[Any]], tuple[list[Any], Callable[[], None]]]
+"""Queue, number of the first frame, number of frames, their buffer and what to wait for, to what to wait for and what takes the results."""
 
 
-def in_batches(
-    device: Device, limit_bytes: int, frames: Frames, out_bytes: int, launch: Launch
-) -> list[list[NDArray[Any]]]:
+def in_batches(device: Device, limit_bytes: int, frames: Frames, out_bytes: int, launch: Launch) -> None:
     """Run a kernel over all frames, two batches under way: one is copied while the other is computed.
 
     Args:
@@ -25,7 +23,7 @@ def in_batches(
         limit_bytes: of its memory, that both batches with their results may take.
         frames: all of them.
         out_bytes: of the results of one frame.
-        launch: starts the kernel for some frames; gives what to wait for, and what gives the results then.
+        launch: starts the kernel for some frames; gives what to wait for, and what takes the results then.
 
     Raises:
         DeviceUnusable: one frame takes more than may be taken.
@@ -42,12 +40,11 @@ def in_batches(
     own = []
     if device.info.is_gpu:
         own = [cl.Buffer(device.context, cl.mem_flags.READ_ONLY, length * frames[0].nbytes) for _ in range(2)]
-    under_way: list[tuple[list[Any], Callable[[], list[NDArray[Any]]]]] = []
-    found = []
+    under_way: list[tuple[list[Any], Callable[[], None]]] = []
     try:
         for number, begin in enumerate(range(0, len(frames), length)):
             if len(under_way) == 2:
-                found.append(_finished(cl, under_way.pop(0)))
+                _finish(cl, under_way.pop(0))
             piece, wait = frames[begin : begin + length], []
             if own:
                 pixels = own[number % 2]
@@ -56,9 +53,10 @@ def in_batches(
             else:  # a CPU reads the frames where they are
                 flags = cl.mem_flags.READ_ONLY | cl.mem_flags.USE_HOST_PTR
                 pixels = cl.Buffer(device.context, flags, hostbuf=piece)
-            under_way.append(launch(computing, len(piece), pixels, wait))
+            under_way.append(launch(computing, begin, len(piece), pixels, wait))
             computing.flush()
-        return [*found, *(_finished(cl, one) for one in under_way)]
+        for one in under_way:
+            _finish(cl, one)
     except BaseException:
         with contextlib.suppress(cl.Error):
             computing.finish()  # what is under way writes into arrays that must outlive it
@@ -92,7 +90,7 @@ def fetch(device: Device, queue: Any, buffer: Any, host: NDArray[Any], done: Any
     return event
 
 
-def _finished(cl: Any, one: tuple[list[Any], Callable[[], list[NDArray[Any]]]]) -> list[NDArray[Any]]:
-    events, results = one
+def _finish(cl: Any, one: tuple[list[Any], Callable[[], None]]) -> None:
+    events, take = one
     cl.wait_for_events(events)
-    return results()
+    take()

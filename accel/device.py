@@ -130,13 +130,18 @@ class Device:
         self._programs: dict[str, Any] = {}
         self._lock = threading.Lock()
 
-    def kernel(self, name: str, source: str, defines: Mapping[str, str]) -> Any:
+    def kernel(self, name: str, source: str, defines: Mapping[str, str], more: tuple[str, ...] = ()) -> Any:
         """A kernel for who asks, whose program is built once for each source and set of definitions.
 
         Raises:
             DeviceUnusable: it does not build; the message has the compiler's words.
         """
-        options = ["-cl-std=CL1.2", *(f"-D{name}={value}" for name, value in sorted(defines.items()))]
+        options = [
+            "-cl-std=CL1.2",
+            "-w",
+            *more,
+            *(f"-D{key}={value}" for key, value in sorted(defines.items())),
+        ]
         key = hashlib.sha256("\0".join([source, *options]).encode()).hexdigest()
         with self._lock:
             known = self._programs.get(key)

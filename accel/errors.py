@@ -11,3 +11,11 @@ class DeviceUnusable(AccelError):
 
 class FramesRefused(AccelError):
     """Frames or parameters that a kernel cannot work on; the message says what was found and what was expected."""
+
+
+class KernelRefused(AccelError):
+    """A kernel's text is not of the language, or costs more than may be spent; the message begins with the line."""
+
+
+class KernelEnded(AccelError):
+    """A kernel was ended while it ran: it took more time or memory than it may, or its process died."""

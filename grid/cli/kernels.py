@@ -1,9 +1,12 @@
-"""`beamgrid kernel`: devices, the kernels that come with the grid, and one of them run over the frames of a file."""
+"""`beamgrid kernel`: devices, kernels, those that scientists write, and one of them run over the frames of a file of this machine."""
 
 import argparse
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+import random
+import sys
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,13 +16,13 @@ _EXAMPLES: Final = """examples:
   beamgrid kernel devices
   beamgrid kernel list
   beamgrid kernel show statistics
-  beamgrid kernel run statistics scan.h5 --dataset /entry/data/data --above 10 --above 1000
-  beamgrid kernel run binned scan.h5 --size 4 --to binned.h5
-  beamgrid kernel run azimuthal scan.h5 --poni detector.poni --bins 2000 --to curves.h5
-  beamgrid kernel run peaks scan.h5 --ratio 8
+  beamgrid kernel run azimuthal scan.h5 --params azimuthal.toml --to reduced.nxs
+  beamgrid kernel check bright.py
+  beamgrid kernel show bright.py --dtype uint16
+  beamgrid kernel bench bright.py
+  beamgrid kernel publish bright.py
+  beamgrid kernel list --released
 """
-BATCH: Final = 64
-"""So many frames are in memory at once."""
 
 
 def add_parser(commands: Any) -> None:
@@ -31,34 +34,45 @@ def add_parser(commands: Any) -> None:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="command")
     listed = verbs.add_parser("devices", help="every device, tried with a real launch")
     listed.add_argument("--json", action="store_true")
-    kernels = verbs.add_parser("list", help="the kernels that come with the grid")
+    kernels = verbs.add_parser(
+        "list", help="the kernels that come with the grid, or those that are released in a zone"
+    )
+    kernels.add_argument("--released", action="store_true", help="in the zone of the iRODS environment")
     kernels.add_argument("--json", action="store_true")
-    show = verbs.add_parser("show", help="a kernel's formula, tolerance and source")
-    show.add_argument("name")
-    run = verbs.add_parser("run", help="run a kernel over the frames of an HDF5 file")
-    run.add_argument("name", help="statistics, binned, azimuthal or peaks")
+    show = verbs.add_parser(
+        "show", help="a kernel's formula, parameters and source; of a file, the OpenCL C that is made of it"
+    )
+    show.add_argument("name", help="of a kernel, or a file with one")
+    show.add_argument("--dtype", default="uint16", help="of frames, for a file (uint16)")
+    check = verbs.add_parser("check", help="whether a file is a kernel: its language, types, bounds and cost")
+    check.add_argument("file", type=Path)
+    check.add_argument("--json", action="store_true")
+    bench = verbs.add_parser(
+        "bench", help="compare a kernel on the device, in NumPy and in Python, and time it"
+    )
+    bench.add_argument("file", type=Path)
+    bench.add_argument(
+        "--seed", type=int, default=None, help="of the random frames (a fresh one, which is printed)"
+    )
+    bench.add_argument("--json", action="store_true")
+    publish = verbs.add_parser("publish", help="release a kernel, so that rules may use it; for stewards")
+    publish.add_argument("file", type=Path)
+    publish.add_argument("--withdraw", action="store_true", help="take the release back")
+    run = verbs.add_parser("run", help="run a kernel over the frames of an HDF5 file of this machine")
+    run.add_argument("kernel", help="a name, or a file with one")
     run.add_argument("file", type=Path)
+    run.add_argument("--dataset", default="", metavar="PATH", help="of the frames (the only one there is)")
     run.add_argument(
-        "--dataset", default="", metavar="PATH", help="of the frames (the only one with three dimensions)"
+        "--params",
+        type=Path,
+        metavar="FILE",
+        help="its parameters, as TOML; paths are of files of this machine",
     )
     run.add_argument(
-        "--above",
-        type=float,
-        action="append",
-        default=[],
-        metavar="COUNTS",
-        help="count pixels above; may be repeated (statistics)",
-    )
-    run.add_argument("--size", type=int, default=2, help="squares of so many pixels (binned; 2)")
-    run.add_argument("--poni", type=Path, metavar="FILE", help="the geometry, as pyFAI writes it (azimuthal)")
-    run.add_argument("--bins", type=int, default=1000, help="of the scattering angle (azimuthal; 1000)")
-    run.add_argument(
-        "--polarisation", type=float, default=0.99, help="of the beam, from -1 to 1 (azimuthal; 0.99)"
-    )
-    run.add_argument("--ratio", type=float, default=6.0, help="signal to noise of a peak (peaks; 6)")
-    run.add_argument("--least", type=float, default=5.0, help="counts of a peak (peaks; 5)")
-    run.add_argument(
-        "--to", type=Path, metavar="FILE", help="a new HDF5 file for the result (binned, azimuthal)"
+        "--to",
+        type=Path,
+        metavar="FILE",
+        help="a new NeXus file; the picture goes beside it (FILE's folder, reduced.nxs)",
     )
     run.add_argument("--numpy", action="store_true", help="with the reference, on no device")
     run.add_argument("--json", action="store_true")
@@ -68,11 +82,18 @@ def run(arguments: argparse.Namespace) -> int:
     """Run one of the commands."""
     try:
         import accel.running  # noqa: F401
+        from accel.errors import AccelError
     except ImportError as error:
         raise ConfigurationError(
             f"kernels need the package `{error.name}`: pip install 'beamgrid[accel]'"
         ) from error
-    return {"devices": _devices, "list": _list, "show": _show, "run": _run}[str(arguments.verb)](arguments)
+    verbs: dict[str, Callable[[argparse.Namespace], int]] = {
+        "devices": _devices, "list": _list, "show": _show, "run": _run, "check": _check, "bench": _bench, "publish": _publish,
+    }  # fmt: skip
+    try:
+        return verbs[str(arguments.verb)](arguments)
+    except AccelError as error:
+        raise ConfigurationError(str(error)) from error
 
 
 def device_sentence() -> str:
@@ -107,11 +128,13 @@ def _devices(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from accel.catalogue import KERNELS
+    from accel.shipped import SHIPPED
 
+    if arguments.released:
+        return _ask(lambda call: _print_released(call("kernel_list", {}), as_json=arguments.json))
     rows = [
         {"name": k.name, "version": k.version, "digest": k.digest, "summary": k.summary}
-        for k in KERNELS.values()
+        for k in (module.KERNEL for module in SHIPPED.values())
     ]
     if arguments.json:
         print(json.dumps(rows, indent=2))
@@ -121,165 +144,241 @@ def _list(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _show(arguments: argparse.Namespace) -> int:
-    from accel.catalogue import KERNELS
+def _print_released(found: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    for one in found:
+        standing = "withdrawn" if one["withdrawn_at"] else f"released by {one['released_by']}"
+        print(f"{one['name']:<12} {one['version']:<6} {one['digest'][:16]}  {standing}: {one['summary']}")
+    if not found:
+        print("no kernel is released; the ones that come with the grid may always be used")
 
-    kernel = KERNELS.get(arguments.name)
-    if kernel is None:
-        raise ConfigurationError(f"there is no kernel `{arguments.name}`; there are {', '.join(KERNELS)}")
+
+def _show(arguments: argparse.Namespace) -> int:
+    import numpy
+
+    from accel.shipped import SHIPPED
+    from accel.users.binding import sources, user_kernel
+
+    if Path(arguments.name).is_file():
+        made = user_kernel(Path(arguments.name).read_text("utf-8"))
+        _describe(made.KERNEL, made.PARAMETERS)
+        for one in sources(made, _dtype(numpy, arguments.dtype)):
+            print(one.source)
+        return 0
+    shipped = SHIPPED.get(arguments.name)
+    if shipped is None:
+        raise ConfigurationError(
+            f"there is no kernel and no file `{arguments.name}`; there are {', '.join(SHIPPED)}"
+        )
+    _describe(shipped.KERNEL, shipped.PARAMETERS)
+    print(shipped.KERNEL.source)
+    return 0
+
+
+def _dtype(numpy: Any, name: str) -> Any:
+    from accel.frames import TYPES
+
+    if name not in TYPES:
+        raise ConfigurationError(f"found --dtype {name}; {', '.join(TYPES)} were expected")
+    return numpy.dtype(name)
+
+
+def _describe(kernel: Any, parameters: Any) -> None:
     print(f"{kernel.name} {kernel.version}, digest {kernel.digest}\n{kernel.summary}\n")
     print(
-        f"formula:   {kernel.formula}\ntolerance: {kernel.tolerance}\ntraffic:   {kernel.traffic}, bytes a pixel of b bytes\n"
+        f"formula:    {kernel.formula}\ntolerance:  {kernel.tolerance or 'exact'}\ntraffic:    {kernel.traffic}, bytes a pixel of b bytes"
     )
-    print(kernel.source)
+    for one in parameters:
+        default = "" if one.default is None else f", {one.default} without"
+        print(f"parameter:  {one.name} ({one.kind}{default}) {one.summary}".rstrip())
+    print()
+
+
+# -- kernels by users ----------------------------------------------------------------------------------------
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from accel.users.binding import types_of, user_kernel
+
+    made = user_kernel(arguments.file.read_text("utf-8"))
+    types = types_of(made)
+    if arguments.json:
+        print(
+            json.dumps(
+                {
+                    "name": made.KERNEL.name,
+                    "version": made.KERNEL.version,
+                    "digest": made.KERNEL.digest,
+                    "types": types,
+                },
+                indent=2,
+            )
+        )
+        return 0
+    print(f"{made.KERNEL.name} {made.KERNEL.version} is a kernel, digest {made.KERNEL.digest}")
+    for name, problem in types.items():
+        print(f"  {name:<8} {problem or 'yes'}")
     return 0
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    from accel.users.binding import user_kernel
+    from accel.users.proving import prove, seconds_per_frame
+
+    made, runner = user_kernel(arguments.file.read_text("utf-8")), _runner(numpy_only=False)
+    seed = random.randrange(1 << 32) if arguments.seed is None else arguments.seed
+    proof = prove(made, runner, seed)
+    name = next(one for one in ("uint16", *proof.types) if not proof.types[one])
+    spent, copied = seconds_per_frame(made, runner, (2167, 2070), name)
+    if arguments.json:
+        wrong = [str(one) for one in proof.disagreements]
+        print(json.dumps({"seed": seed, "cases": proof.cases, "disagreements": wrong, "refused": proof.refused, "types": dict(proof.types),
+                          "frame_s": spent, "copy_s": copied, "device": runner.runs_on}, indent=2))  # fmt: skip
+    else:
+        print(
+            f"{proof.cases} cases with --seed {seed}: {len(proof.disagreements)} disagreements between {runner.runs_on}, NumPy and Python"
+        )
+        for one in proof.disagreements[:20]:
+            print(f"  {one}")
+        for text in proof.refused[:5]:
+            print(f"  cannot be with {text}")
+        print(
+            f"a frame of 2167 x 2070 {name} takes {1000 * spent:.2f} ms on {runner.runs_on}; copying one {1000 * copied:.2f} ms"
+        )
+    return 1 if proof.disagreements else 0
+
+
+def _publish(arguments: argparse.Namespace) -> int:
+    from accel.users.binding import user_kernel
+
+    text = arguments.file.read_text("utf-8")
+    made = user_kernel(text)
+    if arguments.withdraw:
+        said = {"name": made.KERNEL.name, "version": made.KERNEL.version}
+        return _ask(
+            lambda call: print(
+                f"{call('kernel_withdraw', said)['name']} {made.KERNEL.version} may not be used any more"
+            )
+        )
+    return _ask(
+        lambda call: print(
+            "released: {name} {version}, digest {digest}".format(**call("kernel_release", {"text": text}))
+        )
+    )
+
+
+def _ask(what: Callable[[Callable[[str, dict[str, Any]], Any]], None]) -> int:
+    """Ask the zone of the iRODS environment."""
+    from irods.exception import iRODSException
+
+    from grid.cli.icmd import program
+    from grid.cli.icmd.administer import call
+
+    try:
+        with program.connect(program.read_environment()) as session:
+            what(lambda name, given: call(session, name, given))
+    except program.UserError as error:
+        raise ConfigurationError(str(error)) from error
+    except iRODSException as error:
+        print(program.describe(error, "beamgrid kernel"), file=sys.stderr)
+        return program.EXIT_REFUSED
+    return 0
+
+
+def _runner(*, numpy_only: bool) -> Any:
+    from accel.device import best_device
+    from accel.errors import DeviceUnusable
+    from accel.running import Runner
+
+    try:
+        return Runner(None if numpy_only else best_device())
+    except DeviceUnusable as error:
+        print(f"beamgrid: {error}", file=sys.stderr)
+        return Runner(None)
+
+
+# -- files of this machine -----------------------------------------------------------------------------------
 
 
 def _run(arguments: argparse.Namespace) -> int:
     import h5py
+    import hdf5plugin  # noqa: F401
+    from tqdm import tqdm
 
-    from accel.device import best_device
-    from accel.errors import AccelError
-    from accel.running import Runner
+    from accel import reducing
+    from accel.apart import Recipe
+    from accel.nexus import Origin
+    from accel.parameters import as_image, read_parameters, resolved
+    from accel.series import Series, find_frames, local
 
-    kernels = {"statistics": _statistics, "binned": _binned, "azimuthal": _azimuthal, "peaks": _peaks}
-    if arguments.name not in kernels:
-        raise ConfigurationError(f"found the kernel `{arguments.name}`; {', '.join(kernels)} run over files")
+    target = arguments.to or arguments.file.with_name("reduced.nxs")
+    if target.exists():
+        raise ConfigurationError(f"`{target}` is there already; nothing was written")
+    name, text, parameters = _chosen(arguments.kernel)
+    given = read_parameters(arguments.params.read_text("utf-8")) if arguments.params else {}
     try:
-        runner = Runner(None if arguments.numpy else best_device())
-    except AccelError as error:
-        print(f"beamgrid: {error}")
-        runner = Runner(None)
-    try:
-        with h5py.File(arguments.file, "r") as file:
-            kernels[arguments.name](arguments, runner, _frames(file, arguments.dataset))
-    except AccelError as error:
-        raise ConfigurationError(str(error)) from error
-    if not arguments.json:
-        print(f"on {runner.runs_on}{': ' if runner.problem else ''}{runner.problem}")
+        file = h5py.File(arguments.file, "r")
+    except OSError as error:
+        raise ConfigurationError(f"`{arguments.file}` is no HDF5 file that can be read: {error}") from error
+    with file, tempfile.TemporaryDirectory(dir=target.parent, prefix=".reducing-") as work:
+        series = Series(find_frames(file, arguments.dataset), local(arguments.file))
+
+        def image(named: str) -> Any:
+            place, _, dataset = named.rpartition("::")
+            if not place:
+                return as_image(find_frames(file, dataset)[()], named)
+            with h5py.File(arguments.file.parent / place, "r") as other:
+                return as_image(find_frames(other, dataset)[()], named)
+
+        said = resolved(parameters, given, lambda path: (arguments.file.parent / path).read_bytes(), image)
+        recipe = Recipe(name, text, series.shape, series.dtype.name, said)
+        date = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        with tqdm(total=series.count, unit="frame", disable=None) as bar:
+            made = reducing.reduce(
+                series, recipe, reducing.Kept(Path(work) / "parts"), Path(work), lambda on: Origin(arguments.file.name, series.name, "", date, on, _program()),
+                lambda done, _: _advance(bar, done), device=not arguments.numpy,
+            )  # fmt: skip
+        series.close()
+        made.picture.replace(target.with_suffix(".png"))
+        made.file.replace(target)
+    return _tell(arguments, made, target)
+
+
+def _advance(bar: Any, done: int) -> None:
+    bar.update(done - bar.n)
+
+
+def _tell(arguments: argparse.Namespace, made: Any, target: Path) -> int:
+    damaged = [{"frame": one.frame, "reason": one.reason} for one in made.damaged]
+    if arguments.json:
+        print(json.dumps({"file": str(target), "frames": made.frames, "damaged": damaged, "device": made.runs_on, "problem": made.problem, "figures": made.figures}, indent=2))  # fmt: skip
+        return 0
+    print(
+        f"{target}, {target.with_suffix('.png')}: {made.frames} frames on {made.runs_on}{': ' if made.problem else ''}{made.problem}"
+    )
+    for name, value in made.figures.items():
+        print(f"  {name:<20} {value}")
+    for one in made.damaged[:20]:
+        print(f"  frame {one.frame} is damaged: {one.reason}")
     return 0
 
 
-def _frames(file: Any, wanted: str) -> Any:
-    import h5py
+def _chosen(kernel: str) -> tuple[str, str, Any]:
+    """Name, text and parameters of a kernel by its name or its file."""
+    from accel.shipped import SHIPPED
+    from accel.users.binding import user_kernel
 
-    if wanted:
-        found = file.get(wanted)
-        if not isinstance(found, h5py.Dataset) or found.ndim != 3:
-            raise ConfigurationError(f"`{file.filename}` has no dataset `{wanted}` of three dimensions")
-        return found
-    able: list[Any] = []
-    file.visititems(
-        lambda _, item: able.append(item) if isinstance(item, h5py.Dataset) and item.ndim == 3 else None
-    )
-    if len(able) != 1:
-        names = ", ".join(one.name for one in able[:10]) or "none"
-        raise ConfigurationError(
-            f"`{file.filename}` has {len(able)} datasets of three dimensions ({names}); say which: --dataset PATH"
-        )
-    return able[0]
+    if Path(kernel).is_file():
+        text = Path(kernel).read_text("utf-8")
+        return "", text, user_kernel(text).PARAMETERS
+    if kernel not in SHIPPED:
+        raise ConfigurationError(f"there is no kernel and no file `{kernel}`; there are {', '.join(SHIPPED)}")
+    return kernel, "", SHIPPED[kernel].PARAMETERS
 
 
-def _statistics(arguments: argparse.Namespace, runner: Any, frames: Any) -> None:
-    rows = []
-    for begin in range(0, len(frames), BATCH):
-        found = runner.statistics(frames[begin : begin + BATCH], None, tuple(arguments.above))
-        mean, variance = found.mean, found.variance
-        for number in range(len(found.valid)):
-            rows.append({
-                "frame": begin + number, "valid": int(found.valid[number]), "sum": found.total[number].item(), "mean": float(mean[number]),
-                "variance": float(variance[number]), "min": found.lowest[number].item(), "max": found.highest[number].item(),
-                "saturated": int(found.saturated[number]), "above": [int(one) for one in found.above[number]],
-            })  # fmt: skip
-    if arguments.json:
-        print(json.dumps(rows, indent=2))
-        return
-    print(
-        f"{'frame':>6} {'valid':>9} {'sum':>14} {'mean':>10} {'min':>8} {'max':>8} {'saturated':>9} {' '.join(f'>{one:g}' for one in arguments.above)}"
-    )
-    for row in rows:
-        print(
-            f"{row['frame']:>6} {row['valid']:>9} {row['sum']:>14} {row['mean']:>10.4g} {row['min']:>8} {row['max']:>8} {row['saturated']:>9}"
-            f" {' '.join(map(str, row['above']))}"
-        )
+def _program() -> tuple[str, str]:
+    from importlib.metadata import version
 
-
-def _binned(arguments: argparse.Namespace, runner: Any, frames: Any) -> None:
-    with _new_file(arguments.to) as made:
-        runner.binned(frames[:0], arguments.size)  # refuses what cannot be, before anything is made
-        shape = (len(frames), frames.shape[1] // arguments.size, frames.shape[2] // arguments.size)
-        sums = made.create_dataset(
-            "sums", shape, "f8" if frames.dtype.kind == "f" else "i8", chunks=(1, *shape[1:])
-        )
-        counts = made.create_dataset("counts", shape, "u4", chunks=(1, *shape[1:]))
-        for begin in range(0, len(frames), BATCH):
-            found = runner.binned(frames[begin : begin + BATCH], arguments.size)
-            sums[begin : begin + BATCH], counts[begin : begin + BATCH] = found.sums, found.counts
-        made.attrs["kernel"], made.attrs["size"] = "binned", arguments.size
-    print(f"{arguments.to}: {shape[0]} frames of {shape[1]} x {shape[2]} squares")
-
-
-def _azimuthal(arguments: argparse.Namespace, runner: Any, frames: Any) -> None:
-    import numpy
-
-    from accel import reference
-    from accel.geometry import read_poni
-
-    if arguments.poni is None:
-        raise ConfigurationError("azimuthal integration needs the geometry: say which, --poni FILE")
-    if not 1 <= arguments.bins <= reference.MOST_BINS:
-        raise ConfigurationError(f"found --bins {arguments.bins}; 1 to {reference.MOST_BINS} were expected")
-    poni = read_poni(arguments.poni.read_text("utf-8"))
-    rows, columns = frames.shape[1:]
-    angle = poni.two_theta(rows, columns)
-    edges = numpy.linspace(angle.min(), angle.max(), arguments.bins + 1)
-    factor = poni.solid_angle(rows, columns) * poni.polarisation(rows, columns, arguments.polarisation)
-    places = reference.bins_of(angle, edges)
-    with _new_file(arguments.to) as made:
-        made["two_theta"] = numpy.degrees((edges[1:] + edges[:-1]) / 2)
-        made["two_theta"].attrs["units"] = "deg"
-        shape = (len(frames), arguments.bins)
-        intensity, sigma = (
-            made.create_dataset(name, shape, "f8", chunks=(1, shape[1])) for name in ("intensity", "sigma")
-        )
-        for begin in range(0, len(frames), BATCH):
-            found = runner.azimuthal(frames[begin : begin + BATCH], places, arguments.bins, factor)
-            intensity[begin : begin + BATCH], sigma[begin : begin + BATCH] = found.intensity, found.sigma
-        made.attrs["kernel"], made.attrs["polarisation"] = "azimuthal", arguments.polarisation
-    print(f"{arguments.to}: {len(frames)} curves of {arguments.bins} bins")
-
-
-def _peaks(arguments: argparse.Namespace, runner: Any, frames: Any) -> None:
-    rows: list[dict[str, Any]] = []
-    for begin in range(0, len(frames), BATCH):
-        found = runner.peaks(frames[begin : begin + BATCH], ratio=arguments.ratio, least=arguments.least)
-        for number, count in enumerate(found.counts):
-            own = found.pixels[number][found.pixels[number] >= 0]
-            places = [[int(pixel) // frames.shape[2], int(pixel) % frames.shape[2]] for pixel in own]
-            rows.append({"frame": begin + number, "peaks": int(count), "places": places})
-    if arguments.json:
-        print(json.dumps(rows))
-        return
-    for row in rows:
-        print(
-            f"{row['frame']:>6} {row['peaks']:>6} peaks  {' '.join(f'{y},{x}' for y, x in row['places'][:8])}{' ...' if row['peaks'] > 8 else ''}"
-        )
-
-
-@contextmanager
-def _new_file(target: Path | None) -> Iterator[Any]:
-    """A new HDF5 file, which is there as a whole or not at all."""
-    import h5py
-
-    if target is None:
-        raise ConfigurationError("the result goes into a file: say which, --to FILE")
-    if target.exists():
-        raise ConfigurationError(f"`{target}` is there already; nothing was written")
-    part = target.with_name(f".{target.name}.part")
-    try:
-        with h5py.File(part, "w") as made:
-            yield made
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    part.replace(target)
+    return "beamgrid", version("beamgrid")

@@ -4,9 +4,13 @@ import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from accel.catalogue import KERNELS
+import numpy
+
+from accel.geometry import Poni
+from accel.kernel import Parameter, Product
+from accel.shipped import SHIPPED
 from grid.policy import bundles
 from grid.policy.lookups import ANSWERS
 from microservices import declarations
@@ -194,26 +198,62 @@ def kernels_page() -> str:
     lines = [
         _MADE, "# Kernels", "",
         "Frames are of `uint8`, `uint16`, `uint32`, `int32` or `float32`. A pixel is invalid where the mask says so, where an unsigned one has its type's largest",
-        "value, where an `int32` is below zero, and where a `float32` is not finite. `beamgrid kernel show NAME` prints the source.", "",
-        "| kernel | version | computes | formula | a device differs by | bytes for a pixel of b bytes |", "|---|---|---|---|---|---|",
+        "value, where an `int32` is below zero, and where a `float32` is not finite. `beamgrid kernel show NAME` prints the source; [how to write one](../../how-to/write-a-kernel.md).", "",
+        "| kernel | version | computes |", "|---|---|---|",
+        *(f"| [`{name}`]({name}.md) | {module.KERNEL.version} | {module.KERNEL.summary} |" for name, module in SHIPPED.items()), "",
     ]  # fmt: skip
-    for one in KERNELS.values():
-        cells = (
-            f"`{one.name}`",
-            one.version,
-            one.summary,
-            one.formula.replace("|", "\\|"),
-            one.tolerance,
-            one.traffic,
-        )
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
+
+
+def kernel_page(name: str) -> str:
+    """One of them: formula, parameters, results, error, traffic."""
+    module = SHIPPED[name]
+    kernel = module.KERNEL
+    needed: dict[str, dict[str, Any]] = {
+        "azimuthal": {"geometry": Poni(0.1, 0, 0, 0, 0, 0, 1e-4, 1e-4)},
+        "lossy": {"error": 1},
+    }
+    made = module.bind((16, 16), numpy.dtype("uint16"), **needed.get(name, {}))
+    lines = [
+        _MADE, f"# {kernel.name} {kernel.version}", "", kernel.summary, "", f"Formula: {kernel.formula}", "",
+        f"A device differs from the reference by: {kernel.tolerance or 'nothing'}.", "", f"Traffic: {kernel.traffic} (bytes, a pixel of b bytes).", "",
+        f"Reference: `accel.shipped.{name}.reference`, in NumPy. Source: `accel/shipped/kernels/{name}.cl`.", "", "## Parameters", "",
+        "| parameter | kind | without | what it is |", "|---|---|---|---|", *(_parameter_row(one) for one in module.PARAMETERS), "",
+        "## Results", "", "For frames of 16 x 16 `uint16`:", "", "| result | shape | type | unit | what it is |", "|---|---|---|---|---|",
+        *(_product_row(one) for one in made.products), "",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _parameter_row(one: Parameter) -> str:
+    kind = f"one of {', '.join(f'`{choice}`' for choice in one.choices)}" if one.choices else one.kind
+    bounds = f", {one.least:g} to {one.most:g}" if abs(one.least) < 1e30 and abs(one.most) < 1e30 else ""
+    without = (
+        "must be given"
+        if one.default is None and not one.optional
+        else ""
+        if one.default is None
+        else f"`{one.default}`"
+    )
+    return f"| `{one.name}` | {kind}{bounds} | {without} | {one.summary} |".replace("|t|", "\\|t\\|")
+
+
+def _product_row(one: Product) -> str:
+    shape = (
+        "a list for all frames"
+        if one.listed
+        else " x ".join(("frames", *map(str, one.shape)))
+        if not one.of_all
+        else " x ".join(map(str, one.shape))
+    )
+    return f"| `{one.name}` | {shape} | `{one.dtype}` | {one.unit} | {one.summary} |"
 
 
 PAGES: Final[dict[str, Callable[[], str]]] = {
     "findings.md": findings_page,
     "events.md": events_page,
-    "kernels.md": kernels_page,
+    "kernels/index.md": kernels_page,
+    **{f"kernels/{name}.md": partial(kernel_page, name) for name in SHIPPED},
     "microservices.md": microservices_page,
     "provenance/predicates.md": predicates_page,
     **{f"provenance/{name}.md": partial(predicate_page, one) for name, one in PREDICATES.items()},

@@ -1,0 +1,302 @@
+"""Frames of a stored file through a kernel, in parts that are kept: what was done stays done when a process ends in the middle.
+
+Never more than a batch of frames is in memory, and the results of one part.
+"""
+
+import contextlib
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy
+
+from accel.apart import HALVES, Apart, Recipe
+from accel.errors import KernelEnded
+from accel.kernel import Bound, Results
+from accel.nexus import Origin, write
+from accel.pictures import draw
+from accel.running import Runner
+from accel.series import Damage, Series
+
+BATCH_BYTES: Final = 256 << 20
+MOST_BATCH: Final = 64
+PARTS: Final = 16
+"""Batches in a part, for kernels that make few bytes of each frame."""
+
+_log = logging.getLogger("beamgrid.accel")
+
+Progress = Callable[[int, int], None]
+"""Frames that are done, and all of them; may raise to end the work, which can be taken up again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Frames that are reduced and kept together."""
+
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reduced:
+    """What was made.
+
+    Attributes:
+        file: the NeXus file.
+        picture: the PNG.
+        frames: how many.
+        damaged: those that were not there as they were meant.
+        runs_on: the device, or `NumPy`; `problem` says why where that is not what there was.
+        figures: mean, least and most of the numbers of frames, as texts.
+    """
+
+    file: Path
+    picture: Path
+    frames: int
+    damaged: tuple[Damage, ...]
+    runs_on: str
+    problem: str
+    figures: dict[str, str]
+
+
+def batch_of(shape: tuple[int, int], itemsize: int) -> int:
+    """How many frames are in memory at once."""
+    return max(1, min(MOST_BATCH, BATCH_BYTES // (shape[0] * shape[1] * itemsize)))
+
+
+def parts_of(bound: Bound, count: int) -> list[Part]:
+    """How frames are cut into parts."""
+    batch = batch_of(bound.frame_shape, bound.dtype.itemsize)
+    heavy = any(
+        (len(product.shape) == 2 and not product.of_all) or product.listed for product in bound.products
+    )
+    length = batch if heavy else batch * PARTS
+    return [Part(begin, min(begin + length, count)) for begin in range(0, count, length)]
+
+
+class Kernels:
+    """A kernel that is ready for batches: in a process of its own, by NumPy in this one where that process dies of a kernel of ours.
+
+    Args:
+        recipe: the kernel.
+        device: whether one may be used.
+    """
+
+    def __init__(self, recipe: Recipe, *, device: bool = True, frame_s: float = 30.0) -> None:
+        self._recipe = recipe
+        self._batch = batch_of(recipe.shape, numpy.dtype(recipe.dtype).itemsize)
+        self._apart: Apart | None = Apart(recipe, self._batch, device=device, frame_s=frame_s)
+        self._frames = self._apart.frames
+        self._bound: Bound | None = None
+        self.runs_on, self.problem = self._apart.runs_on, self._apart.problem
+
+    def close(self) -> None:
+        """End its process."""
+        self._frames = numpy.zeros((HALVES, 0, *self._recipe.shape), self._recipe.dtype)
+        if self._apart is not None:
+            self._apart.close()
+            self._apart = None
+
+    def part(self, series: Series, part: Part, tell: Callable[[int], None]) -> tuple[Results, list[Damage]]:
+        """The results of a part.
+
+        Raises:
+            KernelEnded: a kernel by a user took too much.
+            OSError: the file cannot be read.
+        """
+        found: list[Results] = []
+        damaged: list[Damage] = []
+        waiting: tuple[int, int, int] | None = None
+        for number, begin in enumerate(range(part.begin, part.end, self._batch)):
+            half, length = number % HALVES, min(self._batch, part.end - begin)
+            damaged += series.read(begin, self._frames[half, :length])
+            if waiting is not None:
+                found.append(self._finished(*waiting))
+                tell(waiting[2] + waiting[1])
+            waiting = (half, length, begin)
+            self._start(*waiting)
+        if waiting is not None:
+            found.append(self._finished(*waiting))
+            tell(part.end)
+        return _together(found, self._recipe), damaged
+
+    def _start(self, half: int, length: int, begin: int) -> None:
+        if self._apart is not None:
+            try:
+                self._apart.start(half, length, begin)
+            except KernelEnded as error:
+                self._give_up(error)
+
+    def _finished(self, half: int, length: int, begin: int) -> Results:
+        if self._apart is not None:
+            try:
+                found = self._apart.results()
+                self.runs_on, self.problem = self._apart.runs_on, self._apart.problem
+                return found
+            except KernelEnded as error:
+                self._give_up(error)
+        if self._bound is None:
+            self._bound = self._recipe.bind()
+        return Runner(None).run(self._bound, self._frames[half, :length], begin)
+
+    def _give_up(self, error: KernelEnded) -> None:
+        """Let NumPy serve from here on; a kernel by a user is ended instead."""
+        if self._recipe.text or self._apart is None:
+            raise error
+        self._frames = self._frames.copy()
+        self._apart.close()
+        self._apart = None
+        self.runs_on, self.problem = "NumPy", f"the device's process ended: {error}"
+        _log.error("%s; NumPy serves instead", self.problem)
+
+
+def _together(found: list[Results], recipe: Recipe) -> Results:
+    if len(found) == 1:
+        return found[0]
+    of_all = {product.name for product in recipe.bind().products if product.of_all}
+    return {
+        name: numpy.add.reduce([one[name] for one in found]) if name in of_all else numpy.concatenate([one[name] for one in found])
+        for name in found[0]
+    }  # fmt: skip
+
+
+# -- what is kept between attempts ---------------------------------------------------------------------------
+
+
+class Kept:
+    """Results of parts in a folder: each is there as a whole or not at all.
+
+    Args:
+        folder: for one kernel with its parameters on one content; made where it is not there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def has(self, part: Part) -> bool:
+        """Whether a part is done."""
+        return self._path(part).exists()
+
+    def keep(self, part: Part, results: Results, damaged: list[Damage]) -> None:
+        """Keep a part that is done."""
+        path = self._path(part)
+        waiting = path.with_suffix(".waiting")
+        said = json.dumps([[one.frame, one.reason] for one in damaged])
+        with waiting.open("wb") as file:
+            everything: dict[str, Any] = {**results, "damaged frames": numpy.array(said)}
+            numpy.savez(file, **everything)
+            file.flush()
+            os.fsync(file.fileno())
+        waiting.replace(path)
+
+    def load(self, part: Part) -> tuple[Results, list[Damage]]:
+        """A part that is done."""
+        with numpy.load(self._path(part), allow_pickle=False) as file:
+            results = {name: file[name] for name in file.files}
+        said = json.loads(str(results.pop("damaged frames")))
+        return results, [Damage(frame, reason) for frame, reason in said]
+
+    def remove(self) -> None:
+        """Forget everything."""
+        for path in self._folder.iterdir():
+            path.unlink()
+        with contextlib.suppress(OSError):
+            self._folder.rmdir()
+
+    def _path(self, part: Part) -> Path:
+        return self._folder / f"part-{part.begin:09}-{part.end:09}.npz"
+
+
+def assemble(kept: Kept, folder: Path, bound: Bound, origin: Origin, series: Series, problem: str) -> Reduced:
+    """The files from parts that are all done.
+
+    Args:
+        kept: the parts.
+        folder: where the files go, as `reduced.nxs` and `reduced.png`.
+        bound: the kernel.
+        origin: what is written of it.
+        series: the frames.
+        problem: why NumPy served.
+    """
+    sums: dict[str, Any] = {}
+    damaged: list[Damage] = []
+
+    def parts() -> Iterator[tuple[Results, list[Damage]]]:
+        for part in parts_of(bound, series.count):
+            results, found = kept.load(part)
+            damaged.extend(found)
+            for product in bound.products:
+                if product.axis is not None and product.name in results:
+                    values = results[product.name]
+                    known, number = sums.get(product.name, (0.0, 0))
+                    there = numpy.isfinite(values)
+                    sums[product.name] = (
+                        known + numpy.where(there, values, 0).sum(axis=0),
+                        number + there.sum(axis=0),
+                    )
+            yield results, found
+
+    file, picture = folder / "reduced.nxs", folder / "reduced.png"
+    small = write(file, bound, origin, series.count, parts())
+    curves = {
+        name: total / numpy.where(number == 0, numpy.nan, number) for name, (total, number) in sums.items()
+    }
+    first = numpy.empty((1, *series.shape), series.dtype)
+    if series.count:
+        series.read(0, first)
+    title = f"{bound.kernel.name} {bound.kernel.version} of {origin.path}, {series.count} frames"
+    draw(picture, title, first[0], bound, small, curves)
+    return Reduced(
+        file, picture, series.count, tuple(damaged), origin.runs_on, problem, _figures(bound, small)
+    )
+
+
+def _figures(bound: Bound, small: Results) -> dict[str, str]:
+    found = {}
+    for product in bound.products:
+        values = small.get(product.name)
+        if values is None or product.shape or product.of_all or product.listed or not len(values):
+            continue
+        finite = values[numpy.isfinite(values)] if values.dtype.kind == "f" else values
+        if len(finite):
+            found[f"{product.name}.mean"] = f"{float(finite.mean()):.6g}"
+            found[f"{product.name}.min"], found[f"{product.name}.max"] = (
+                f"{finite.min():.6g}",
+                f"{finite.max():.6g}",
+            )
+    return found
+
+
+def reduce(
+    series: Series, recipe: Recipe, kept: Kept, folder: Path, origin: Callable[[str], Origin], progress: Progress, *, device: bool = True, frame_s: float = 30.0
+) -> Reduced:  # fmt: skip
+    """Reduce a series here, one part after the other; parts that are kept are not made again.
+
+    Args:
+        series: the frames.
+        recipe: the kernel.
+        kept: the parts.
+        folder: where the files go.
+        origin: what is written of it, given what it ran on.
+        progress: is told, and may raise.
+        device: whether one may be used.
+        frame_s: the time that a frame may take.
+    """
+    bound = recipe.bind()
+    missing = [part for part in parts_of(bound, series.count) if not kept.has(part)]
+    runs_on, problem = "", ""
+    if missing:
+        kernels = Kernels(recipe, device=device, frame_s=frame_s)
+        try:
+            for part in missing:
+                kept.keep(part, *kernels.part(series, part, lambda done: progress(done, series.count)))
+        finally:
+            runs_on, problem = kernels.runs_on, kernels.problem
+            kernels.close()
+    progress(series.count, series.count)
+    return assemble(kept, folder, bound, origin(runs_on or "an earlier attempt"), series, problem)

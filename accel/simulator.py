@@ -1,0 +1,103 @@
+"""Frames of a detector that is not there: rings of a powder, Bragg peaks, noise of counting, gaps between modules, dead and hot pixels.
+
+A frame is the same whenever it is asked for: its numbers come from the seed and its number alone.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
+
+from accel.geometry import Geometry, Poni
+
+
+@dataclass(frozen=True)
+class Simulator:
+    """A detector and what shines on it.
+
+    Attributes:
+        shape: rows and columns.
+        dtype: unsigned.
+        seed: of everything.
+        rings: angle in degrees, height in counts, width in degrees.
+        background: counts of a pixel.
+        peaks: Bragg peaks of a hit, of so many counts.
+        peak_counts: of one.
+        hit_rate: share of frames that have peaks.
+        modules: rows and columns of modules, with gaps of so many pixels between them.
+        dead: share of pixels that count nothing, and are masked; as many are hot.
+    """
+
+    shape: tuple[int, int] = (514, 1030)
+    dtype: str = "uint16"
+    seed: int = 1
+    rings: tuple[tuple[float, float, float], ...] = ((4.0, 6.0, 0.15), (6.5, 12.0, 0.2), (9.0, 4.0, 0.2))
+    background: float = 0.4
+    peaks: int = 30
+    peak_counts: float = 300.0
+    hit_rate: float = 0.2
+    modules: tuple[int, int] = (2, 2)
+    gap: int = 8
+    dead: float = 2e-4
+    distance: float = 0.15
+    pixel: float = 75e-6
+    wavelength: float = 1e-10
+
+    @property
+    def geometry(self) -> Geometry:
+        """The detector is flat, the beam goes through its middle."""
+        rows, columns = self.shape
+        return Poni(self.distance, rows / 2 * self.pixel, columns / 2 * self.pixel, 0, 0, 0, self.pixel, self.pixel, self.wavelength)  # fmt: skip
+
+    def mask(self) -> NDArray[numpy.uint8]:
+        """Gaps and bad pixels."""
+        found = numpy.zeros(self.shape, numpy.uint8)
+        for axis, (size, several) in enumerate(zip(self.shape, self.modules, strict=True)):
+            for number in range(1, several):
+                middle = size * number // several
+                cut = slice(middle - self.gap // 2, middle + self.gap // 2)
+                found[(cut, slice(None)) if axis == 0 else (slice(None), cut)] = 1
+        random = numpy.random.default_rng([self.seed, 1])
+        found[random.random(self.shape) < self.dead] = 1
+        return found
+
+    def mean(self) -> NDArray[numpy.float64]:
+        """The counts that every frame would have without noise and peaks."""
+        angle = numpy.degrees(self.geometry.two_theta(*self.shape))
+        found = numpy.full(self.shape, self.background)
+        for centre, height, width in self.rings:
+            found += height * numpy.exp(-(((angle - centre) / width) ** 2) / 2)
+        found *= self.geometry.solid_angle(*self.shape) * self.geometry.polarisation(*self.shape, 0.95)
+        return found
+
+    def is_hit(self, number: int) -> bool:
+        """Whether a frame has peaks."""
+        return bool(numpy.random.default_rng([self.seed, 2, number]).random() < self.hit_rate)
+
+    def frame(self, number: int, mean: NDArray[numpy.float64] | None = None) -> NDArray[Any]:
+        """One frame; gaps and dead pixels have the marker.
+
+        Args:
+            number: from 0.
+            mean: what `mean` gave, so that it need not be made again.
+        """
+        kind = numpy.dtype(self.dtype)
+        random = numpy.random.default_rng([self.seed, 3, number])
+        expected = (self.mean() if mean is None else mean).copy()
+        rows, columns = self.shape
+        if self.is_hit(number):
+            y, x = numpy.mgrid[-3:4, -3:4]
+            shape = numpy.exp(-(y * y + x * x) / 2.0) / 6.28
+            for row, column in zip(
+                random.integers(4, rows - 4, self.peaks),
+                random.integers(4, columns - 4, self.peaks),
+                strict=True,
+            ):
+                expected[row - 3 : row + 4, column - 3 : column + 4] += shape * self.peak_counts
+        top = int(numpy.iinfo(kind).max)
+        counts = numpy.minimum(random.poisson(expected), top - 1).astype(kind)
+        hot = numpy.random.default_rng([self.seed, 4]).random(self.shape) < self.dead
+        counts[hot] = top - 1
+        counts[self.mask() != 0] = top
+        return counts
