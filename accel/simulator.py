@@ -3,7 +3,10 @@
 A frame is the same whenever it is asked for: its numbers come from the seed and its number alone.
 """
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy
@@ -101,3 +104,44 @@ class Simulator:
         counts[hot] = top - 1
         counts[self.mask() != 0] = top
         return counts
+
+
+def write(path: Path, simulator: Simulator, count: int, tell: Callable[[int], None]) -> None:
+    """A NeXus file with frames of a detector that is not there, compressed as detectors do it, its mask, and its geometry as a PONI file beside it.
+
+    Args:
+        path: a new file.
+        simulator: the detector.
+        count: frames.
+        tell: is told how many are written.
+    """
+    import h5py
+    import hdf5plugin
+
+    squeezed, mean = dict(hdf5plugin.Bitshuffle(cname="lz4")), simulator.mean()
+    with h5py.File(path, "x", libver="latest") as file:
+        file.attrs.update({"NX_class": "NXroot", "default": "entry"})
+        for name, kind in (("entry", "NXentry"), ("entry/data", "NXdata"), ("entry/instrument", "NXinstrument"), ("entry/instrument/detector", "NXdetector")):  # fmt: skip
+            file.create_group(name).attrs["NX_class"] = kind
+        file["entry"].attrs["default"], file["entry/data"].attrs["signal"] = "data", "data"
+        file["entry/title"] = f"simulated, seed {simulator.seed}"
+        file["entry/instrument/detector/pixel_mask"] = simulator.mask().astype(numpy.uint32)
+        frames = file.create_dataset(
+            "entry/data/data",
+            (count, *simulator.shape),
+            simulator.dtype,
+            chunks=(1, *simulator.shape),
+            **squeezed,
+        )
+        for number in range(count):
+            frames[number] = simulator.frame(number, mean)
+            tell(number + 1)
+    rows, columns = simulator.shape
+    said = {
+        "poni_version": 2, "Detector": "Detector", "Detector_config": json.dumps({"pixel1": simulator.pixel, "pixel2": simulator.pixel}),
+        "Distance": simulator.distance, "Poni1": rows / 2 * simulator.pixel, "Poni2": columns / 2 * simulator.pixel, "Rot1": 0, "Rot2": 0, "Rot3": 0,
+        "Wavelength": simulator.wavelength,
+    }  # fmt: skip
+    path.with_suffix(".poni").write_text(
+        "".join(f"{name}: {value}\n" for name, value in said.items()), "utf-8"
+    )

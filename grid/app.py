@@ -37,6 +37,8 @@ from grid.policy.jobs import JobWorker
 from grid.policy.services import MicroserviceHost
 from grid.policy.signatures import PolicyTrust
 from grid.policy.stewards import RecordedReads, Stewards
+from grid.reductions.desk import ReductionDesk
+from grid.reductions.reducing import Reducer
 from grid.secrets import ZoneKey, make_key
 from grid.server.counters import Counters
 from grid.server.dispatch import Dispatcher
@@ -256,6 +258,7 @@ def open_zone(folder: Path, settings: Settings | None = None, *, role: str = "")
     storage = Storage(settings.zone, settings.default_resource, drivers)
     context = NamespaceContext(settings.zone, database, storage, policy, ZoneKey(folder / KEY_FILE))
     context.block_trees = settings.block_trees == "on"
+    context.work, context.signs = folder / "run" / "work", (folder / settings.signing_keys).is_dir()
     if role:
         with database.write() as tx:
             context.lease_id = drivers.lease_id = leases.take(tx, role)
@@ -263,7 +266,10 @@ def open_zone(folder: Path, settings: Settings | None = None, *, role: str = "")
     namespace = build(
         context, LocalVaults(drivers), libraries, folder / settings.authority, folder / settings.log
     )
-    desks = (PolicyDesk(namespace, policy, Stewards(settings.stewards)), TapeDesk(namespace, libraries))
+    stewards = Stewards(settings.stewards)
+    desks = (
+        PolicyDesk(namespace, policy, stewards), TapeDesk(namespace, libraries), ReductionDesk(namespace, stewards)
+    )  # fmt: skip
     host = MicroserviceHost(namespace, *desks)
     policy.connect(host)
     services = Services(namespace, GeneralQueries(settings.zone), SpecificQueries(database), settings, host)
@@ -357,6 +363,13 @@ def evidence_kept(zone: Zone) -> AbstractContextManager[None]:
     return _threads(sequencer=sequencer.run, trees=sequencer.make_trees, cosigning=cosigning.run)
 
 
+def reductions_kept(zone: Zone) -> AbstractContextManager[None]:
+    """A thread of this process carries out the reductions that were asked for, until the block ends."""
+    return _threads(
+        reductions=Reducer(zone.database, zone.namespace, zone.host, zone.namespace.context.lease_id).run
+    )
+
+
 def sequencer_of(zone: Zone) -> Sequencer:
     """Who signs and logs for a zone, in this process."""
     folder, settings, contents = zone.folder, zone.settings, Contents(zone.namespace)
@@ -413,7 +426,7 @@ def serve(folder: Path, settings: Settings) -> int:
             worker = JobWorker(
                 zone.database, zone.policy, zone.host, zone.namespace, threads=settings.job_threads
             )
-            with tiers_kept(zone), evidence_kept(zone):
+            with tiers_kept(zone), evidence_kept(zone), reductions_kept(zone):
                 worker.run()
 
         _with_zone(folder, settings, "jobs", work)

@@ -5,7 +5,7 @@ They ask the grid only through `microservices.ports`, and know nothing of how it
 
 from collections.abc import Mapping
 
-from microservices import chunk_trees, crates, nexus, objects, statements
+from microservices import chunk_trees, crates, nexus, objects, reduction, statements
 from microservices.ports import ByteReader, Grid, MicroserviceError, Standing
 from microservices.registry import REGISTRY, Declaration, Parameter
 
@@ -27,5 +27,6 @@ __all__ = [
     "declarations",
     "nexus",
     "objects",
+    "reduction",
     "statements",
 ]

@@ -1,7 +1,8 @@
 """What microservices may ask of the grid; implemented on its operations, with the caller's rights."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from provenance.chunks import ChunkTree
@@ -68,6 +69,31 @@ class Grid(Protocol):
 
     def open(self, path: str) -> ByteReader:
         """A data object to read."""
+
+    def write_file(self, path: str, file: Path) -> None:
+        """Make a data object, or replace its content, from a file of this machine."""
+
+    def describe(self, path: str, values: Mapping[str, str]) -> None:
+        """Set metadata of a data object; an attribute has one value then."""
+
+    def kernel_text(self, name: str, version: str, digest: str) -> str:
+        """The text of a released kernel; a digest that is not empty has to be its own."""
+
+    def reduction_made(self, inputs: Sequence[str], outputs: Sequence[str], said: Mapping[str, Any]) -> None:
+        """Have it signed that a kernel made objects from others, in a zone that signs."""
+
+    def work_folder(self, name: str) -> Path:
+        """A folder of this machine that stays between attempts; made where it is not there."""
+
+    def remove_work_folder(self, folder: Path) -> None:
+        """Remove a folder of work that is over, with what is in it."""
+
+    def compute_elsewhere(self, path: str, work: Callable[[Callable[..., Any]], None]) -> None:
+        """Let work be done by processes beside the storage, where the zone has some that reach the object.
+
+        `run(function, *arguments)` carries out `function(file, *arguments)` there, where `file` says where the content is. Without such processes
+        nothing happens.
+        """
 
     def checksum(self, path: str, *, verify: bool) -> str:
         """The recorded digest, computed when there is none; `verify` reads the bytes again and compares."""

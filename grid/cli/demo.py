@@ -190,12 +190,18 @@ def main() -> int:
         from grid.cli import demo_tiers
 
         return demo_tiers.main()
+    if name == "kernels":
+        from grid.cli import demo_kernels
+
+        return demo_kernels.main()
     if name == "provenance":
         from grid.cli import demo_provenance
 
         return demo_provenance.main()
     if name:
-        print(f"demo: found `{name}`; nothing, `tiers` or `provenance` was expected", file=sys.stderr)
+        print(
+            f"demo: found `{name}`; nothing, `kernels`, `tiers` or `provenance` was expected", file=sys.stderr
+        )
         return 2
     return basic()
 

@@ -12,6 +12,7 @@ from grid.cli.icmd import (
     policy,
     program,
     provenance,
+    reduction,
     space,
     tape,
     transfer,
@@ -60,4 +61,5 @@ itape = _command("itape", tape.itape_parser, tape.itape)
 iscrub = _command("iscrub", tape.iscrub_parser, tape.iscrub)
 ispace = _command("ispace", space.ispace_parser, space.ispace)
 iprov = _command("iprov", provenance.iprov_parser, provenance.iprov)
+ireduce = _command("ireduce", reduction.ireduce_parser, reduction.ireduce)
 ireg = _command("ireg", tree.ireg_parser, tree.ireg)

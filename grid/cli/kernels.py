@@ -22,6 +22,7 @@ _EXAMPLES: Final = """examples:
   beamgrid kernel bench bright.py
   beamgrid kernel publish bright.py
   beamgrid kernel list --released
+  beamgrid kernel simulate scan.h5 --frames 200 --seed 7
 """
 
 
@@ -58,6 +59,19 @@ def add_parser(commands: Any) -> None:
     publish = verbs.add_parser("publish", help="release a kernel, so that rules may use it; for stewards")
     publish.add_argument("file", type=Path)
     publish.add_argument("--withdraw", action="store_true", help="take the release back")
+    simulate = verbs.add_parser(
+        "simulate",
+        help="make an HDF5 file of frames of a detector that is not there, and its geometry beside it",
+    )
+    simulate.add_argument("file", type=Path)
+    simulate.add_argument("--frames", type=int, default=100, help="how many (100)")
+    simulate.add_argument(
+        "--shape", default="514x1030", metavar="ROWSxCOLUMNS", help="of the detector (514x1030)"
+    )
+    simulate.add_argument(
+        "--hit-rate", type=float, default=0.2, help="share of frames with Bragg peaks (0.2)"
+    )
+    simulate.add_argument("--seed", type=int, default=1, help="of everything (1)")
     run = verbs.add_parser("run", help="run a kernel over the frames of an HDF5 file of this machine")
     run.add_argument("kernel", help="a name, or a file with one")
     run.add_argument("file", type=Path)
@@ -88,7 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
             f"kernels need the package `{error.name}`: pip install 'beamgrid[accel]'"
         ) from error
     verbs: dict[str, Callable[[argparse.Namespace], int]] = {
-        "devices": _devices, "list": _list, "show": _show, "run": _run, "check": _check, "bench": _bench, "publish": _publish,
+        "devices": _devices, "list": _list, "show": _show, "run": _run, "check": _check, "bench": _bench, "publish": _publish, "simulate": _simulate,
     }  # fmt: skip
     try:
         return verbs[str(arguments.verb)](arguments)
@@ -297,6 +311,37 @@ def _runner(*, numpy_only: bool) -> Any:
     except DeviceUnusable as error:
         print(f"beamgrid: {error}", file=sys.stderr)
         return Runner(None)
+
+
+def _simulate(arguments: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from accel.simulator import Simulator, write
+
+    rows, _, columns = str(arguments.shape).partition("x")
+    if (
+        not (rows.isdigit() and columns.isdigit() and int(rows) >= 32 and int(columns) >= 32)
+        or arguments.frames < 1
+    ):
+        raise ConfigurationError(
+            f"found --shape {arguments.shape} and --frames {arguments.frames}; 32x32 or more, and 1 or more, were expected"
+        )
+    if arguments.file.exists():
+        raise ConfigurationError(f"`{arguments.file}` is there already; nothing was written")
+    simulator = Simulator(shape=(int(rows), int(columns)), seed=arguments.seed, hit_rate=arguments.hit_rate)
+    part = arguments.file.with_name(f".{arguments.file.name}.part")
+    part.unlink(missing_ok=True)
+    try:
+        with tqdm(total=arguments.frames, unit="frame", disable=None) as bar:
+            write(part, simulator, arguments.frames, lambda done: _advance(bar, done))
+        part.with_suffix(".poni").replace(arguments.file.with_suffix(".poni"))
+        part.replace(arguments.file)
+    finally:
+        part.unlink(missing_ok=True)
+    print(
+        f"{arguments.file}, {arguments.file.with_suffix('.poni')}: {arguments.frames} frames of {rows} x {columns}"
+    )
+    return 0
 
 
 # -- files of this machine -----------------------------------------------------------------------------------

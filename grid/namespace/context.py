@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from grid import paths
 from grid.catalog import collections as collection_rows
@@ -19,7 +20,7 @@ from resources import StoredFile
 
 @dataclass(slots=True)
 class NamespaceContext:
-    """One zone as this process serves it."""
+    """One zone as this process serves it; `work` is a folder of this machine for what is under way, `signs` whether the zone has keys of its own."""
 
     zone: str
     database: Database
@@ -32,6 +33,8 @@ class NamespaceContext:
     lease_id: int = 0
     computing: Computing | None = None
     block_trees: bool = False
+    work: Path | None = None
+    signs: bool = False
 
     def wants_tree(self, path: str) -> bool:
         """Whether a block tree is made of what is written at a path."""

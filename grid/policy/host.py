@@ -55,6 +55,8 @@ class CatalogFacts:
     def attribute(self, entity: Entity, name: str) -> Any:
         if entity.kind in ("Object", "Collection", "Replica", "Resource", "User", "Group"):
             return self._look("attribute", entity.kind, entity.key, name)
+        if entity.kind == "Kernel":
+            return dict(zip(("name", "version", "digest"), entity.name.split(" "), strict=False)).get(name)
         return None
 
     def metadata(self, entity: Entity, attribute: str) -> str | None:

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from grid.catalog import avus
+from grid.catalog import avus, kernels
 from grid.catalog import objects as object_rows
 from grid.catalog import resources as resource_rows
 from grid.catalog.database import Transaction
+from grid.errors import NotFound
 from grid.model import ReplicaStatus
 from grid.policy import attributes
 from rules import Entity, RuleFailed
@@ -72,6 +73,29 @@ def _choose(tx: Transaction, arguments: Mapping[str, Any]) -> Entity:
     raise RuleFailed("RULE_ERROR", f"`choose` knows least_filled, most_free and name; not `{by}`", "look-up")
 
 
+def _trusted_kernel(tx: Transaction, arguments: Mapping[str, Any]) -> Entity:
+    """A kernel that comes with the grid, or one that was released: `NAME VERSION DIGEST`."""
+    name, version = as_text(arguments["name"]), as_text(arguments["version"])
+    digest = _shipped_digest(name, version)
+    if not digest:
+        try:
+            digest = kernels.usable(tx, name, version).digest
+        except NotFound as error:
+            raise RuleFailed("NO_KERNEL", str(error), "look-up") from error
+    said = f"{name} {version} {digest}"
+    return Entity("Kernel", said, said)
+
+
+def _shipped_digest(name: str, version: str) -> str:
+    """The digest of a kernel that comes with the grid; empty where it is none, or kernels are not installed."""
+    try:
+        from accel.shipped import SHIPPED
+    except ImportError:
+        return ""
+    shipped = SHIPPED.get(name)
+    return shipped.KERNEL.digest if shipped is not None and shipped.KERNEL.version == version else ""
+
+
 ANSWERS: Final[Mapping[str, Answer]] = {
     "members": lambda tx, a: attributes.members(tx, as_text(a["group"])),
     "service_group": _named("Group", "{}-service", "beamline"),
@@ -82,4 +106,5 @@ ANSWERS: Final[Mapping[str, Answer]] = {
     "best_good_replica": _best_good_replica,
     "has_metadata": _has_metadata,
     "choose": _choose,
+    "trusted_kernel": _trusted_kernel,
 }

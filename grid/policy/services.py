@@ -1,9 +1,14 @@
 """Microservices on the grid's operations: for rules with the policy's rights, for clients with their own."""
 
 import inspect
+import logging
+import shutil
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Final, Protocol
 
+from grid.catalog import kernels
 from grid.catalog import objects as object_rows
 from grid.codes import Status
 from grid.errors import (
@@ -15,17 +20,30 @@ from grid.errors import (
     NotFound,
     NotOnline,
 )
-from grid.model import Access, Caller
-from grid.namespace import AccessChange, ChecksumRequest, Namespace, OpenForReading, TrimRequest, WriteRequest
+from grid.model import Access, Avu, Caller
+from grid.namespace import (
+    AccessChange,
+    ChecksumRequest,
+    MetadataOperation,
+    Namespace,
+    OpenForReading,
+    TrimRequest,
+    WriteRequest,
+)
 from grid.namespace import Subject as MetadataSubject
 from grid.namespace.fixity import NOT_GOOD, ON_TAPE
 from grid.namespace.storage import storage_errors
 from grid.policy import attributes
-from microservices import ByteReader, MicroserviceError, Standing, declarations
+from microservices import ByteReader, Grid, MicroserviceError, Standing, declarations
 from provenance.chunks import ChunkTree
 from provenance.evidence import Evidence
 from provenance.verdict import Verdict
+from resources import ResourceError
 from rules import Entity
+
+PIECE_BYTES: Final = 4 << 20
+
+_log = logging.getLogger("beamgrid.microservices")
 
 
 class Desk(Protocol):
@@ -40,6 +58,10 @@ class MicroserviceHost:
     def __init__(self, namespace: Namespace, *desks: Desk) -> None:
         self._namespace = namespace
         self._answers = {name: answer for desk in desks for name, answer in desk.answers.items()}
+
+    def grid_of(self, caller: Caller) -> Grid:
+        """The grid as a caller may use it."""
+        return _CallersGrid(self._namespace, caller)
 
     def call(self, caller: Caller, name: str, arguments: dict[str, Any]) -> Any:
         """Run one for a client, with the client's rights.
@@ -184,6 +206,56 @@ class _CallersGrid:
         self._namespace.objects.put(
             self._caller, path, data, WriteRequest(size_bytes=len(data), register_checksum=True)
         )
+
+    def write_file(self, path: str, file: Path) -> None:
+        request = WriteRequest(size_bytes=file.stat().st_size, register_checksum=True, whole=True)
+        opened = self._namespace.objects.open_for_writing(self._caller, path, request)
+        try:
+            with file.open("rb") as source:
+                while piece := source.read(PIECE_BYTES):
+                    opened.write(piece)
+        except BaseException:
+            opened.abandon()
+            raise
+        opened.commit()
+
+    def describe(self, path: str, values: Mapping[str, str]) -> None:
+        operations = [
+            MetadataOperation("set", Avu(name, value, "")) for name, value in values.items() if value
+        ]
+        self._namespace.metadata.apply(self._caller, MetadataSubject("object", path), operations)
+
+    def kernel_text(self, name: str, version: str, digest: str) -> str:
+        with self._namespace.context.database.read() as tx:
+            return kernels.usable(tx, name, version, digest).text
+
+    def reduction_made(self, inputs: Sequence[str], outputs: Sequence[str], said: Mapping[str, Any]) -> None:
+        namespace = self._namespace
+        service = namespace.users.service_caller("kernel runner") if namespace.context.signs else None
+        if service is not None:
+            namespace.stating.of_objects(service, "reduction", outputs, said, inputs=inputs)
+
+    def work_folder(self, name: str) -> Path:
+        folder = (self._namespace.context.work or Path(tempfile.gettempdir())) / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def remove_work_folder(self, folder: Path) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def compute_elsewhere(self, path: str, work: Callable[[Callable[..., Any]], None]) -> None:
+        context = self._namespace.context
+        computing = context.computing
+        if computing is None:
+            return
+        found, tree = context.load(path, self._caller, Access.READ, self._caller.is_admin)
+        replica = context.storage.pick_for_reading(tree, found)
+        file = context.storage.file_of(tree.by_id[replica.resource_id], replica, found.path)
+        if file is not None:
+            try:
+                work(lambda function, *arguments: computing.run(function, file, *arguments))
+            except ResourceError as error:
+                _log.warning("`%s` is read here: %s", path, error)
 
     def open(self, path: str) -> ByteReader:
         return _Reader(self._namespace.objects.open_for_reading(self._caller, path))

@@ -1,0 +1,125 @@
+"""Reductions that were asked for: who works on them, how far they are, and what came of them."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from grid.catalog import leases
+from grid.catalog.database import Row, Transaction
+
+_COLUMNS: Final = "id, path, dataset, kernel, parameters, target, user_name, user_zone, state, reason, result, frames, done, attempts, asked_at, began_at, ended_at"
+MOST_ATTEMPTS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    """A reduction. `kernel` is name, version and digest; `parameters` the text of a TOML file; `result` is JSON; times in s since the epoch."""
+
+    id: int
+    path: str
+    dataset: str
+    kernel: str
+    parameters: str
+    target: str
+    user_name: str
+    user_zone: str
+    state: str
+    reason: str
+    result: str
+    frames: int
+    done: int
+    attempts: int
+    asked_at: float
+    began_at: float
+    ended_at: float
+
+
+def _reduction(row: Row) -> Reduction:
+    return Reduction(*row)
+
+
+def ask(
+    tx: Transaction, path: str, dataset: str, kernel: str, parameters: str, target: str, user: tuple[str, str]
+) -> int:
+    """Queue a reduction."""
+    reduction_id = tx.new_id()
+    tx.run(
+        "INSERT INTO reductions (id, path, dataset, kernel, parameters, target, user_name, user_zone, state, asked_at)"
+        " VALUES (:id, :path, :dataset, :kernel, :parameters, :target, :user, :zone, 'queued', :now)",
+        {"id": reduction_id, "path": path, "dataset": dataset, "kernel": kernel, "parameters": parameters, "target": target,
+         "user": user[0], "zone": user[1], "now": tx.now},
+    )  # fmt: skip
+    return reduction_id
+
+
+def by_id_or_none(tx: Transaction, reduction_id: int) -> Reduction | None:
+    row = tx.one(f"SELECT {_COLUMNS} FROM reductions WHERE id = :id", {"id": reduction_id})
+    return None if row is None else _reduction(row)
+
+
+def listed(tx: Transaction, *, user: tuple[str, str] | None, open_only: bool, limit: int) -> list[Reduction]:
+    """The latest first; of everybody without a user."""
+    rows = tx.all(
+        f"SELECT {_COLUMNS} FROM reductions WHERE (:all = 1 OR (user_name = :name AND user_zone = :zone))"
+        " AND (:open = 0 OR state IN ('queued', 'running')) ORDER BY id DESC LIMIT :n",
+        {"all": int(user is None), "name": user[0] if user else "", "zone": user[1] if user else "", "open": int(open_only), "n": limit},
+    )  # fmt: skip
+    return [_reduction(row) for row in rows]
+
+
+def something_waits(tx: Transaction) -> bool:
+    return tx.value("SELECT 1 FROM reductions WHERE state IN ('queued', 'running') LIMIT 1") is not None
+
+
+def take(tx: Transaction, lease_id: int) -> Reduction | None:
+    """The next one that nobody who lives works on; this process does from now on.
+
+    One whose processes died too often is failed instead: it may be what they died of.
+    """
+    rows = tx.all(
+        f"SELECT id, state, lease_id, attempts FROM reductions WHERE state IN ('queued', 'running') ORDER BY id{tx.database.for_update}"
+    )
+    for row in rows:
+        if row[1] == "running" and (
+            row[2] == lease_id or (row[2] is not None and not leases.lease_is_void(tx, int(row[2])))
+        ):
+            continue
+        if row[3] >= MOST_ATTEMPTS:
+            end(tx, int(row[0]), "failed", f"{row[3]} processes ended while they worked on it", "")
+            continue
+        tx.run(
+            "UPDATE reductions SET state = 'running', lease_id = :lease, attempts = attempts + 1, began_at = :now WHERE id = :id",
+            {"lease": lease_id, "now": tx.now, "id": row[0]},
+        )
+        return by_id_or_none(tx, int(row[0]))
+    return None
+
+
+def advance(tx: Transaction, reduction_id: int, lease_id: int, done: int, frames: int) -> bool:
+    """Note how far it is; False when it was cancelled, or belongs to somebody else."""
+    return (
+        tx.run(
+            "UPDATE reductions SET done = :done, frames = :frames WHERE id = :id AND state = 'running' AND lease_id = :lease",
+            {"done": done, "frames": frames, "id": reduction_id, "lease": lease_id},
+        )
+        == 1
+    )
+
+
+def put_back(tx: Transaction, reduction_id: int, reason: str) -> None:
+    """Queue it again: what it needs is not there for the moment."""
+    tx.run(
+        "UPDATE reductions SET state = 'queued', lease_id = NULL, reason = :reason WHERE id = :id AND state = 'running'",
+        {"reason": reason, "id": reduction_id},
+    )
+
+
+def end(tx: Transaction, reduction_id: int, state: str, reason: str, result: str) -> bool:
+    """Say that it is over; False where it was over already."""
+    return (
+        tx.run(
+            "UPDATE reductions SET state = :state, reason = :reason, result = :result, ended_at = :now, lease_id = NULL"
+            " WHERE id = :id AND state IN ('queued', 'running')",
+            {"state": state, "reason": reason, "result": result, "now": tx.now, "id": reduction_id},
+        )
+        == 1
+    )
