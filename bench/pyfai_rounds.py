@@ -21,7 +21,9 @@ integrator = AzimuthalIntegrator(
     said["distance"], said["poni1"], said["poni2"], 0, 0, 0, detector=detector, wavelength=1e-10
 )
 METHODS = {
-    split: [(cut, algorithm, code) for algorithm in ("csr", "histogram", "lut") for code in ("cython", "opencl")]
+    split: [
+        (cut, algorithm, code) for algorithm in ("csr", "histogram", "lut") for code in ("cython", "opencl")
+    ]
     for split, cut in (("none", "no"), ("bbox", "bbox"))
 }
 

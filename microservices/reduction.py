@@ -48,7 +48,7 @@ class Wanted:
 @microservice(
     "run_kernel", Parameter("stream", "Stream", required=False), Parameter("kernel", "Kernel"), Parameter("params", "Map<Text, Decimal>", required=False),
     Parameter("object", "Object", required=False), Parameter("settings", "Path", required=False), Parameter("to", "Path", required=False),
-    result="Reduction", effects=("compute.kernel", "data.read", "data.write"),
+    result="Reduction", effects=("compute.kernel", "data.write"),
 )  # fmt: skip
 def run_kernel(
     grid: Grid, kernel: str, stream: str = "", params: Mapping[str, Any] | None = None, object: str = "", settings: str = "", to: str = ""
@@ -270,7 +270,9 @@ def _facts(said: Mapping[str, Any], before: str = "") -> dict[str, Any]:
         if isinstance(value, Mapping):
             found |= _facts(value, f"{before}{name}.")
         elif value is not None:
-            found[f"{before}{name}"] = value if isinstance(value, str | int | float | bool) else json.dumps(value)
+            found[f"{before}{name}"] = (
+                value if isinstance(value, str | int | float | bool) else json.dumps(value)
+            )
     return found
 
 

@@ -208,13 +208,11 @@ class Collector:
         result = self._type(declared.result) if declared.result is not None else None
         signature = Signature(declared.name, parameters, result, frozenset(declared.effects), declared.undo)
         known = self.found.microservices.get(declared.name)
-        if known is not None and (known.parameters, known.result, known.effects) != (
-            signature.parameters, signature.result, signature.effects,
-        ):  # fmt: skip
+        if known is not None and not _is_known_as(known, signature):
             self.report(
                 "E113", f"`{declared.name}` is declared elsewhere with another signature", declared.span
             )
-        self.found.microservices[declared.name] = signature
+        self.found.microservices.setdefault(declared.name, signature)
 
 
 def in_scope(policy: ast.Policy, library: Mapping[str, ast.Policy]) -> tuple[Declarations, list[Finding]]:
@@ -236,3 +234,18 @@ def in_scope(policy: ast.Policy, library: Mapping[str, ast.Policy]) -> tuple[Dec
     collector.library(used)
     collector.own(policy)
     return collector.found, wrong + collector.findings
+
+
+def _is_known_as(known: Signature, said: Signature) -> bool:
+    """Whether a signature says of a microservice what is so: the same, or without the last parameters, all of which have defaults."""
+    if (known.result, known.effects) != (said.result, said.effects) or len(said.parameters) > len(
+        known.parameters
+    ):
+        return False
+    if known.parameters == said.parameters:
+        return True
+    first, rest = known.parameters[: len(said.parameters)], known.parameters[len(said.parameters) :]
+    return all(one.default is not None for one in rest) and all(
+        (one.name, one.type.required) == (other.name, other.type.required)
+        for one, other in zip(first, said.parameters, strict=True)
+    )

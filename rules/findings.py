@@ -26,7 +26,7 @@ FINDINGS: Final = MappingProxyType(
         "E110": "The same name is declared twice, or two rules have one id.",
         "E111": "The text of a location is no path pattern: it begins with `/`, each part holds at most one capture in braces, and `**` stands only at its end.",
         "E112": "A microservice deletes data and names an undo; what is deleted stays deleted.",
-        "E113": "A microservice is declared with another signature than elsewhere.",
+        "E113": "A microservice is declared with another signature than elsewhere; only its last parameters may be left out, where they have defaults.",
         "E114": "`use` names a policy that is not there.",
         "E115": "`use` asks for another version than the one that is there.",
         "E116": "The policy is written for another zone.",

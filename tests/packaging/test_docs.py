@@ -60,6 +60,7 @@ def test_every_command_has_help_with_examples(capsys) -> None:
         listing,
         policy,
         provenance,
+        reduction,
         space,
         tape,
         transfer,
@@ -69,7 +70,19 @@ def test_every_command_has_help_with_examples(capsys) -> None:
     assert icmd.__doc__
     builders = [
         getattr(module, name)
-        for module in (account, administer, catalog, listing, policy, provenance, space, tape, transfer, tree)
+        for module in (
+            account,
+            administer,
+            catalog,
+            listing,
+            policy,
+            provenance,
+            reduction,
+            space,
+            tape,
+            transfer,
+            tree,
+        )
         for name in dir(module)
         if name.endswith("_parser")
     ]

@@ -13,7 +13,14 @@ from accel.shipped import SHIPPED
 from accel.simulator import Simulator
 from grid.app import Zone
 from grid.catalog import kernels, leases, reductions
-from grid.errors import AccessDenied, AlreadyExists, InvalidArgument, MicroserviceFailed, NotFound, NotPrivileged
+from grid.errors import (
+    AccessDenied,
+    AlreadyExists,
+    InvalidArgument,
+    MicroserviceFailed,
+    NotFound,
+    NotPrivileged,
+)
 from grid.model import Caller
 from grid.namespace import Subject, WriteRequest
 from grid.reductions.reducing import Reducer
@@ -33,7 +40,9 @@ def scan(count: int = 40) -> bytes:
     mean, file = SIMULATED.mean(), io.BytesIO()
     with h5py.File(file, "w") as made:
         frames = numpy.stack([SIMULATED.frame(n, mean) for n in range(count)])
-        made.create_dataset("entry/data", data=frames, chunks=(1, 48, 60), **hdf5plugin.Bitshuffle(cname="lz4"))
+        made.create_dataset(
+            "entry/data", data=frames, chunks=(1, 48, 60), **hdf5plugin.Bitshuffle(cname="lz4")
+        )
         made["entry/mask"] = SIMULATED.mask()
     return file.getvalue()
 
@@ -91,7 +100,11 @@ def test_frames_are_reduced_beside_their_file(stored: Zone, rods) -> None:
     assert (made["path"], made["picture"]) == (f"{HOME}/scan.statistics.nxs", f"{HOME}/scan.statistics.png")
     with h5py.File(io.BytesIO(scan())) as raw:
         frames = raw["entry/data"][()]
-    wanted = SHIPPED["statistics"].bind((48, 60), frames.dtype, above=[5.0], mask=SIMULATED.mask()).reference(frames, 0)
+    wanted = (
+        SHIPPED["statistics"]
+        .bind((48, 60), frames.dtype, above=[5.0], mask=SIMULATED.mask())
+        .reference(frames, 0)
+    )
     with h5py.File(io.BytesIO(content(stored, rods, made["path"]))) as file:
         assert numpy.array_equal(file["entry/series/total"][()], wanted["total"])
         assert numpy.array_equal(file["entry/above/data"][()], wanted["above"])
@@ -100,8 +113,13 @@ def test_frames_are_reduced_beside_their_file(stored: Zone, rods) -> None:
     assert content(stored, rods, made["picture"]).startswith(b"\x89PNG")
     said = described(stored, rods, made["path"])
     assert (said["derived_from"], said["frames"], said["damaged_frames"]) == (SCAN, "40", "0")
-    assert said["kernel"] == f"statistics {SHIPPED['statistics'].KERNEL.version} {SHIPPED['statistics'].KERNEL.digest}"
-    assert float(said["statistics.mean.mean"]) == pytest.approx(float(numpy.nanmean(wanted["mean"])), rel=1e-4)
+    assert (
+        said["kernel"]
+        == f"statistics {SHIPPED['statistics'].KERNEL.version} {SHIPPED['statistics'].KERNEL.digest}"
+    )
+    assert float(said["statistics.mean.mean"]) == pytest.approx(
+        float(numpy.nanmean(wanted["mean"])), rel=1e-4
+    )
     assert described(stored, rods, made["picture"])["derived_from"] == SCAN
     assert not list((stored.folder / "run/work").glob("*")), "nothing is left of the work"
 
@@ -163,7 +181,10 @@ def test_what_cannot_be_says_why(stored: Zone, rods) -> None:
 
 def test_a_cancelled_reduction_stays_cancelled(stored: Zone, rods) -> None:
     asked = ask(stored, rods)
-    assert stored.host.call(rods, "reduce_cancel", {"reductions": [asked["reduction"]]})[0]["state"] == "cancelled"
+    assert (
+        stored.host.call(rods, "reduce_cancel", {"reductions": [asked["reduction"]]})[0]["state"]
+        == "cancelled"
+    )
     carried_out(stored)
     assert status(stored, rods, asked["reduction"])["state"] == "cancelled"
     with pytest.raises(NotFound):
@@ -207,7 +228,11 @@ def test_another_process_goes_on_where_one_died(stored: Zone, rods, monkeypatch)
     monkeypatch.setattr(reductions, "advance", dies)
     with pytest.raises(Died):
         carried_out(stored)
-    monkeypatch.setattr(reductions, "advance", lambda tx, number, lease, done, frames: seen.append(-done) or real(tx, number, lease, done, frames))
+    monkeypatch.setattr(
+        reductions,
+        "advance",
+        lambda tx, number, lease, done, frames: seen.append(-done) or real(tx, number, lease, done, frames),
+    )
     with stored.database.write() as tx:
         other = leases.take(tx, "another")
     reducer = Reducer(stored.database, stored.namespace, stored.host, other)
@@ -218,7 +243,7 @@ def test_another_process_goes_on_where_one_died(stored: Zone, rods, monkeypatch)
     assert reducer.step() is True
     found = status(stored, rods, asked["reduction"])
     assert (found["state"], found["attempts"]) == ("done", 2)
-    assert [one for one in seen if one < 0][0] == -20, "four parts of four frames were kept"
+    assert next(one for one in seen if one < 0) == -20, "four parts of four frames were kept"
 
 
 def test_a_reduction_that_ends_processes_is_given_up(stored: Zone, rods) -> None:
@@ -240,7 +265,9 @@ def test_a_server_that_stops_lets_another_go_on(stored: Zone, rods) -> None:
     assert status(stored, rods, asked["reduction"])["state"] == "done"
 
 
-def test_processes_beside_the_storage_find_the_same(stored: Zone, rods, computing: Counted, monkeypatch) -> None:
+def test_processes_beside_the_storage_find_the_same(
+    stored: Zone, rods, computing: Counted, monkeypatch
+) -> None:
     monkeypatch.setattr(reducing, "PARTS", 1)
     monkeypatch.setattr(reducing, "MOST_BATCH", 16)
     asked = ask(stored, rods, kernel="peaks", parameters="least = 2")
@@ -262,7 +289,11 @@ def test_a_zone_that_signs_states_what_made_what(signing: Zone, rods) -> None:
     carried_out(signing)
     (made,) = made_of(signing, "reduction")
     assert [one.name for one in made.subjects] == [f"{HOME}/scan.hits.nxs", f"{HOME}/scan.hits.png"]
-    assert made.predicate["kernel"] == {"name": "hits", "version": "1.0", "source": SHIPPED["hits"].KERNEL.digest}
+    assert made.predicate["kernel"] == {
+        "name": "hits",
+        "version": "1.0",
+        "source": SHIPPED["hits"].KERNEL.digest,
+    }
     assert (made.predicate["parameters"]["above"], made.predicate["inputs"][0]["name"]) == (20, SCAN)
 
 
@@ -298,7 +329,11 @@ def test_a_rule_reduces_what_comes_in(zone: Zone, rods) -> None:
     assert worker.run_one() is True
     said = described(zone, rods, f"{HOME}/raw/scan.h5")
     with h5py.File(io.BytesIO(scan())) as raw:
-        wanted = SHIPPED["peaks"].bind((48, 60), numpy.dtype("u2"), least=2, level=8.0).reference(raw["entry/data"][()], 0)
+        wanted = (
+            SHIPPED["peaks"]
+            .bind((48, 60), numpy.dtype("u2"), least=2, level=8.0)
+            .reference(raw["entry/data"][()], 0)
+        )
     assert abs(int(said["peaks"]) - int(wanted["count"].sum())) <= 1
     assert said["reduced_by"].startswith("peaks 2.0 ")
     assert described(zone, rods, f"{HOME}/reduced/scan.peaks.nxs")["derived_from"] == f"{HOME}/raw/scan.h5"
@@ -325,9 +360,14 @@ def test_a_released_kernel_may_be_used_until_it_is_withdrawn(stored: Zone, rods)
     carried_out(stored)
     made = status(stored, rods, asked["reduction"])
     assert made["state"] == "done", made
-    with h5py.File(io.BytesIO(scan())) as raw, h5py.File(io.BytesIO(content(stored, rods, made["result"]["path"]))) as file:
+    with (
+        h5py.File(io.BytesIO(scan())) as raw,
+        h5py.File(io.BytesIO(content(stored, rods, made["result"]["path"]))) as file,
+    ):
         frames = raw["entry/data"][()]
-        assert numpy.array_equal(file["entry/series/count"][()], ((frames > 8) & (frames != 65535)).sum(axis=(1, 2)))
+        assert numpy.array_equal(
+            file["entry/series/count"][()], ((frames > 8) & (frames != 65535)).sum(axis=(1, 2))
+        )
     newer = BRIGHT.replace('"1.0"', '"1.1"')
     stored.host.call(rods, "kernel_release", {"text": newer})
     assert ask(stored, rods, kernel="bright")["kernel"].startswith("bright 1.1 "), "the latest"
