@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -24,6 +25,9 @@ Progress = Callable[[int, int], None]
 """Frames that are done, and all of them; may raise to end the work."""
 
 PROGRAM: Final = "beamgrid"
+
+AT_ONCE: Final = 8
+"""Parts that other processes work on together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +163,18 @@ def _elsewhere(
     """Has every part that is missing made by other processes, as `run(function, *arguments)` lets them."""
 
     def work(run: Callable[..., Any]) -> None:
-        for part in parts:
-            if not kept.has(part):
-                kept.keep(part, *run(part_there, recipe, dataset, part))
-                progress(part.end, frames)
+        missing, done = [part for part in parts if not kept.has(part)], 0
+        with ThreadPoolExecutor(AT_ONCE, "reduce") as pool:
+            waiting = {pool.submit(run, part_there, recipe, dataset, part): part for part in missing}
+            try:
+                for one in as_completed(waiting):
+                    part = waiting[one]
+                    kept.keep(part, *one.result())
+                    done += part.end - part.begin
+                    progress(done, frames)
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
 
     return work
 
