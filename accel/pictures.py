@@ -44,7 +44,8 @@ def draw(
     figure = Figure(figsize=(5.2 * panels, 4.6), layout="constrained")
     figure.suptitle(title, fontsize=9)
     axes = list(figure.subplots(1, panels, squeeze=False)[0])
-    _image(figure, axes.pop(0), frame, "first frame")
+    mask = bound.work.constants[0].reshape(frame.shape)
+    _image(figure, axes.pop(0), frame, "first frame", mask)
     for product in lines:
         assert product.axis is not None, "chosen for it"
         name, unit, values = product.axis
@@ -52,7 +53,7 @@ def draw(
         axis.plot(values, curves[product.name], linewidth=0.8)
         axis.set(xlabel=f"{name} ({unit})" if unit else name, ylabel=product.name, title="mean over frames")
     for name in wide:
-        _image(figure, axes.pop(0), small[name], name)
+        _image(figure, axes.pop(0), small[name], name, numpy.zeros(small[name].shape))
     if series:
         axis = axes.pop(0)
         for name in series:
@@ -78,14 +79,10 @@ def _series(bound: Bound, small: Results) -> list[str]:
     return [name for name in own if top[name] >= top[own[0]] / 1000][:4]
 
 
-def _image(figure: Any, axis: Any, frame: NDArray[Any], title: str) -> None:
+def _image(figure: Any, axis: Any, frame: NDArray[Any], title: str, mask: NDArray[Any]) -> None:
     step = max(1, -(-max(frame.shape) // MOST_PIXELS))
-    shown = frame[::step, ::step]
-    valid = (
-        is_valid(shown[None], numpy.zeros(shown.shape))[0]
-        if shown.dtype.name != "float64"
-        else numpy.isfinite(shown)
-    )
+    shown, hidden = frame[::step, ::step], mask[::step, ::step]
+    valid = is_valid(shown[None], hidden)[0]
     values = numpy.where(valid, shown, numpy.nan).astype(float)
     own = values[valid]
     from matplotlib import colormaps

@@ -23,6 +23,8 @@ MOST_CHUNK: Final = 1 << 30
 LEAST_SIDE: Final = 8
 """Tables of numbers are no frames."""
 
+MOST_FRAMES: Final = 10_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class Damage:
@@ -53,6 +55,10 @@ class Series:
         self.dtype: numpy.dtype[Any] = dataset.dtype.newbyteorder("=")
         check_form(self.shape, self.dtype)
         self.count = dataset.shape[0] if dataset.ndim == 3 else 1
+        if self.count > MOST_FRAMES:
+            raise FramesRefused(
+                f"`{dataset.name}` has {self.count} frames; {MOST_FRAMES} at the most are looked at"
+            )
         self.name = str(dataset.name)
         self._dataset = dataset
         self._read_at = read_at

@@ -364,10 +364,9 @@ def evidence_kept(zone: Zone) -> AbstractContextManager[None]:
 
 
 def reductions_kept(zone: Zone) -> AbstractContextManager[None]:
-    """A thread of this process carries out the reductions that were asked for, until the block ends."""
-    return _threads(
-        reductions=Reducer(zone.database, zone.namespace, zone.host, zone.namespace.context.lease_id).run
-    )
+    """Two threads of this process carry out the reductions that were asked for, until the block ends: a long one does not hold up the others."""
+    work = Reducer(zone.database, zone.namespace, zone.host, zone.namespace.context.lease_id).run
+    return _threads(reductions=work, more_reductions=work)
 
 
 def sequencer_of(zone: Zone) -> Sequencer:

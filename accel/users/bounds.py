@@ -41,7 +41,7 @@ MOST_COST: Final = 20_000
 
 MOST_TRIPS: Final = 4096
 MOST_BINS: Final = 65_536
-MOST_STEPS: Final = 300_000
+MOST_STEPS: Final = 60_000
 """Of looking at a kernel."""
 
 BOOL, INT, FLOAT = "bool", "int", "float"

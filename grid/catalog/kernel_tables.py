@@ -37,6 +37,7 @@ reductions = Table(
     Column("done", BigInteger, nullable=False, server_default="0"),
     Column("attempts", BigInteger, nullable=False, server_default="0"),
     Column("asked_at", Double, nullable=False),
+    Column("due_at", Double, nullable=False, server_default="0"),  # not before
     Column("began_at", Double, nullable=False, server_default="0"),
     Column("ended_at", Double, nullable=False, server_default="0"),
     Column("lease_id", BigInteger),

@@ -6,7 +6,7 @@ from typing import Final
 from grid.catalog import leases
 from grid.catalog.database import Row, Transaction
 
-_COLUMNS: Final = "id, path, dataset, kernel, parameters, target, user_name, user_zone, state, reason, result, frames, done, attempts, asked_at, began_at, ended_at"
+_COLUMNS: Final = "id, path, dataset, kernel, parameters, target, user_name, user_zone, state, reason, result, frames, done, attempts, asked_at, due_at, began_at, ended_at"
 MOST_ATTEMPTS: Final = 3
 
 
@@ -29,6 +29,7 @@ class Reduction:
     done: int
     attempts: int
     asked_at: float
+    due_at: float
     began_at: float
     ended_at: float
 
@@ -67,21 +68,28 @@ def listed(tx: Transaction, *, user: tuple[str, str] | None, open_only: bool, li
 
 
 def something_waits(tx: Transaction) -> bool:
-    return tx.value("SELECT 1 FROM reductions WHERE state IN ('queued', 'running') LIMIT 1") is not None
+    return tx.value(
+        "SELECT 1 FROM reductions WHERE state IN ('queued', 'running') AND due_at <= :now LIMIT 1", {"now": tx.now}
+    ) is not None  # fmt: skip
 
 
 def take(tx: Transaction, lease_id: int) -> Reduction | None:
     """The next one that nobody who lives works on; this process does from now on.
 
-    One whose processes died too often is failed instead: it may be what they died of.
+    Those of users for whom nobody works go first. One whose processes died too often is failed: it may be what they died of.
     """
     rows = tx.all(
-        f"SELECT id, state, lease_id, attempts FROM reductions WHERE state IN ('queued', 'running') ORDER BY id{tx.database.for_update}"
+        "SELECT id, state, lease_id, attempts, user_name, user_zone FROM reductions WHERE state IN ('queued', 'running') AND due_at <= :now"
+        f" ORDER BY id{tx.database.for_update}",
+        {"now": tx.now},
     )
-    for row in rows:
-        if row[1] == "running" and (
-            row[2] == lease_id or (row[2] is not None and not leases.lease_is_void(tx, int(row[2])))
-        ):
+    held = {
+        row[0]: row[1] == "running" and (row[2] == lease_id or (row[2] is not None and not leases.lease_is_void(tx, int(row[2]))))
+        for row in rows
+    }  # fmt: skip
+    served = {(row[4], row[5]) for row in rows if held[row[0]]}
+    for row in sorted(rows, key=lambda row: ((row[4], row[5]) in served, row[0])):
+        if held[row[0]]:
             continue
         if row[3] >= MOST_ATTEMPTS:
             end(tx, int(row[0]), "failed", f"{row[3]} processes ended while they worked on it", "")
@@ -105,11 +113,12 @@ def advance(tx: Transaction, reduction_id: int, lease_id: int, done: int, frames
     )
 
 
-def put_back(tx: Transaction, reduction_id: int, reason: str) -> None:
-    """Queue it again: what it needs is not there for the moment."""
+def put_back(tx: Transaction, reduction_id: int, reason: str, *, wait_s: float = 0.0) -> None:
+    """Queue it again, after a while: what it needs is not there for the moment. That attempt does not count."""
     tx.run(
-        "UPDATE reductions SET state = 'queued', lease_id = NULL, reason = :reason WHERE id = :id AND state = 'running'",
-        {"reason": reason, "id": reduction_id},
+        "UPDATE reductions SET state = 'queued', lease_id = NULL, reason = :reason, attempts = attempts - 1, due_at = :due"
+        " WHERE id = :id AND state = 'running'",
+        {"reason": reason, "due": tx.now + wait_s, "id": reduction_id},
     )
 
 

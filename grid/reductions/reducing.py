@@ -17,6 +17,8 @@ from microservices import MicroserviceError
 from microservices.reduction import Wanted, reduce_object
 
 LOOK_EVERY_S: Final = 0.5
+WAIT_S: Final = 15.0
+"""What is not there, such as a file on tape, is looked for again after so long."""
 
 _log = logging.getLogger("beamgrid.reductions")
 
@@ -93,10 +95,13 @@ class Reducer:
         except GridError as error:
             if error.retry:
                 with self._database.write(durable=False) as tx:
-                    reductions.put_back(tx, taken.id, str(error))
+                    reductions.put_back(tx, taken.id, str(error), wait_s=WAIT_S)
                 raise _Given from error
             return "failed", str(error), ""
-        except (OSError, ImportError) as error:
+        except _Given:
+            raise
+        except Exception as error:  # HDF5 raises errors of any kind on files that are damaged; the others wait for this thread
+            _log.exception("reduction %d of `%s` failed", taken.id, taken.path)
             return "failed", f"{type(error).__name__}: {error}", ""
         return "done", found["problem"], json.dumps(found)
 

@@ -169,3 +169,14 @@ def test_which_dataset_is_meant(tmp_path: Path) -> None:
             find_frames(file, "x")
         with pytest.raises(FramesRefused, match="4 dimensions"):
             Series(file.create_dataset("four", (1, 2, 20, 20), "u2"), lambda a, b: b"")
+
+
+def test_more_frames_than_anybody_has(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("data", (1 << 40, 20, 30), "u2", chunks=(1, 20, 30))
+        file.create_dataset("wide/data", (1, 1 << 20, 1 << 20), "u2", chunks=(1, 100, 100))
+    with h5py.File(tmp_path / "a.h5") as file:
+        with pytest.raises(FramesRefused, match="has 1099511627776 frames"):
+            Series(file["data"], lambda offset, count: b"")
+        with pytest.raises(FramesRefused, match="pixels; 268435456 at the most"):
+            Series(file["wide/data"], lambda offset, count: b"")

@@ -53,6 +53,7 @@ def upgrade() -> None:
         sa.Column("done", sa.BigInteger(), nullable=False, server_default="0"),
         sa.Column("attempts", sa.BigInteger(), nullable=False, server_default="0"),
         sa.Column("asked_at", sa.Double(), nullable=False),
+        sa.Column("due_at", sa.Double(), nullable=False, server_default="0"),
         sa.Column("began_at", sa.Double(), nullable=False, server_default="0"),
         sa.Column("ended_at", sa.Double(), nullable=False, server_default="0"),
         sa.Column("lease_id", sa.BigInteger()),

@@ -265,6 +265,66 @@ def test_a_server_that_stops_lets_another_go_on(stored: Zone, rods) -> None:
     assert status(stored, rods, asked["reduction"])["state"] == "done"
 
 
+@pytest.mark.parametrize("cut", [100, 2000, 6000, -3000])
+def test_a_damaged_file_is_told_and_the_next_one_is_reduced(stored: Zone, rods, cut: int) -> None:
+    """Cut at its beginning, in its tables, in its frames, near its end."""
+    put(stored, rods, f"{HOME}/cut.h5", scan()[:cut])
+    flipped = bytearray(scan())
+    for place in range(600, 1800, 7):
+        flipped[place] ^= 0x55
+    put(stored, rods, f"{HOME}/flipped.h5", bytes(flipped))
+    asked = [
+        ask(stored, rods, paths=[path])["reduction"]
+        for path in (f"{HOME}/cut.h5", f"{HOME}/flipped.h5", SCAN)
+    ]
+    carried_out(stored)
+    states = [status(stored, rods, one)["state"] for one in asked]
+    assert (states[0], states[2]) == ("failed", "done")
+    assert states[1] in ("failed", "done")
+    assert status(stored, rods, asked[0])["reason"]
+
+
+def test_what_is_not_there_for_the_moment_is_waited_for(stored: Zone, rods, monkeypatch) -> None:
+    from grid.errors import NotOnline
+    from grid.policy.services import _CallersGrid
+
+    asked, real = ask(stored, rods), _CallersGrid.open
+
+    def away(self: _CallersGrid, path: str):
+        raise NotOnline("it is on tape; expected in 10 s")
+
+    monkeypatch.setattr(_CallersGrid, "open", away)
+    carried_out(stored)
+    found = status(stored, rods, asked["reduction"])
+    assert (found["state"], found["attempts"], found["reason"]) == (
+        "queued",
+        0,
+        "it is on tape; expected in 10 s",
+    )
+    assert 14 < found["due_at"] - found["began_at"] < 20
+    monkeypatch.setattr(_CallersGrid, "open", real)
+    with stored.database.write() as tx:
+        tx.run("UPDATE reductions SET due_at = 0")
+    carried_out(stored)
+    assert status(stored, rods, asked["reduction"])["state"] == "done"
+
+
+def test_a_user_who_asks_for_much_does_not_hold_up_others(stored: Zone, rods) -> None:
+    anna = user(stored, rods, "anna")
+    first = [ask(stored, rods)["reduction"] for _ in range(3)]
+    put(stored, anna, "/tempZone/home/anna/scan.h5", scan(2))
+    (hers,) = (
+        one["reduction"]
+        for one in stored.host.call(
+            anna, "reduce_request", {"paths": ["/tempZone/home/anna/scan.h5"], "kernel": "hits"}
+        )
+    )
+    lease = stored.namespace.context.lease_id
+    with stored.database.write() as tx:
+        taken = [reductions.take(tx, lease).id for _ in range(4)]
+    assert taken == [first[0], hers, *first[1:]]
+
+
 def test_processes_beside_the_storage_find_the_same(
     stored: Zone, rods, computing: Counted, monkeypatch
 ) -> None:
