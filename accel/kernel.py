@@ -140,7 +140,7 @@ class Bound:
         finish: makes products from what was written by parts, for some frames.
         reference: what it means: products of frames, the first of which has this number.
         conclude: products of all frames together, from their sums.
-        passes: for a kernel that goes through frames several times: given what runs one of its own on a device, with numbers of each frame, its products.
+        passes: for a kernel that goes through frames several times: given what runs one of its own on a device, with numbers of each frame, and how many frames there are, its products.
     """
 
     kernel: Kernel
@@ -152,7 +152,7 @@ class Bound:
     reference: Callable[[Frames, int], Results]
     finish: Callable[[Sequence[NDArray[Any]]], Results] = field(default=lambda _: {})
     conclude: Callable[[Results], Results] = field(default=lambda found: found)
-    passes: "Callable[[OnDevice], Results] | None" = None
+    passes: "Callable[[OnDevice, int], Results] | None" = None
 
     def check(self, frames: Frames) -> Frames:
         """Frames as the kernel was bound for.

@@ -103,7 +103,9 @@ class Runner:
         self, device: Device, bound: Bound, frames: Frames, first: int, out: Results, beside: Beside = None
     ) -> Results:
         if bound.passes is not None:
-            return bound.passes(lambda one, numbers: self._on(device, one, frames, first, out, numbers))
+            return bound.passes(
+                lambda one, numbers: self._on(device, one, frames, first, out, numbers), len(frames)
+            )
         work = bound.work
         if work not in self._shapes:
             self._shapes[work] = self._quicker(device, bound, frames, beside)

@@ -80,7 +80,9 @@ class UserKernel:
         )
         said = {**numbers, **{name: digest_of(value) for name, value in images.items()}, **({} if mask is None else {"mask": digest_of(own)})}  # fmt: skip
         passes = made.on_device()
-        return Bound(self.KERNEL, said, shape, dtype, made.products(), passes[0].work, made.reference, passes=lambda each: made.run(each, passes))  # fmt: skip
+        return Bound(
+            self.KERNEL, said, shape, dtype, made.products(), passes[0][1].work, made.reference, passes=lambda each, count: made.run(each, count, passes)
+        )  # fmt: skip
 
     def _values(self, shape: tuple[int, int], given: Mapping[str, Any]) -> dict[str, Any]:
         known = {one.name: one for one in self.program.given}
@@ -165,8 +167,8 @@ class _Made:
 
     # -- on a device -----------------------------------------------------------------------------------------
 
-    def on_device(self) -> list[Bound]:
-        return [self._one(number, one) for number, one in enumerate(write(self.program, self.bounded))]
+    def on_device(self) -> list[tuple[Written, Bound]]:
+        return [(one, self._one(number, one)) for number, one in enumerate(write(self.program, self.bounded))]
 
     def _one(self, number: int, written: Written) -> Bound:
         kind = {True: numpy.int64, False: numpy.float64}
@@ -204,41 +206,26 @@ class _Made:
         )
         return next(named, f"image {image}")
 
-    def run(self, each: OnDevice, passes: Sequence[Bound]) -> Results:
-        """Every loop on the device, and what lies between them here."""
-        values: list[Values] = []
+    def run(self, each: OnDevice, count: int, passes: Sequence[tuple[Written, Bound]]) -> Results:
+        """Every loop on the device, and what lies between them here, for so many frames."""
+        values: list[Values] = [dict(self.numbers) for _ in range(count)]
         drawn: Results = {}
-        outside: NDArray[Any] | int = 0
-        written = write(self.program, self.bounded)
-        waiting: list[Statement] = []
+        outside = numpy.zeros(count, numpy.uint64)
         number = 0
         for one in self.program.body:
             if not isinstance(one, Pixels):
-                waiting.append(one)
+                self._between([one], values)
                 continue
+            written, bound = passes[number]
             beside = None
-            if written[number].beside:
-                if not values:
-                    raise KernelRefused(f"line {one.line}: a number that is not known before the frames are was expected to come from a loop over the frame")  # fmt: skip
-                self._between(waiting, values)
-                waiting = []
-                beside = numpy.array(
-                    [[float(own[name]) for name in written[number].beside] for own in values]
-                )
-            found = each(passes[number], beside)
+            if written.beside:
+                beside = numpy.array([[float(own[name]) for name in written.beside] for own in values])
+            found = each(bound, beside)
             drawn |= {name: found[self._drawn_as(name)] for name in self.bounded.passes[number].drawn}
-            if not values:
-                count = len(next(iter(found.values()))) if found else 0
-                values = [dict(self.numbers) for _ in range(count)]
-            self._between(waiting, values)
-            waiting = []
             self._take(found, values, number)
-            outside = outside + found.get("outside", 0)
+            outside += found.get("outside", numpy.uint64(0))
             number += 1
-        self._between(waiting, values)
-        return self._results(
-            values, drawn, numpy.broadcast_to(numpy.asarray(outside, numpy.uint64), len(values)).copy()
-        )
+        return self._results(values, drawn, outside)
 
     def _between(self, statements: Sequence[Statement], values: Sequence[Values]) -> None:
         for own in values:

@@ -182,7 +182,7 @@ class _Analysis:
     def _pass(self, node: Pixels) -> Pass:
         self._kinds = {}
         self._reducing = _reduced_in(node.body)
-        for _ in range(4):  # a variable that is whole here and floating there is floating everywhere
+        while True:  # a variable that is whole here and floating there is floating everywhere; types only widen, so this ends
             found = Pass(node, self._pixel, lambda one: ANY_FLOAT)
             self._in = found
             found.range_of = lambda one, of=found: self._anywhere(of, one)  # type: ignore[misc]
@@ -198,6 +198,11 @@ class _Analysis:
                 break
             self._cost = cost
         self._in = None
+        if not (found.reductions or found.drawn or found.tallied):
+            refuse(
+                node.line,
+                "this loop over the frame finds nothing: add to a number, draw into an image, or count in a histogram",
+            )
         pixels = rows * columns
         for name, reduction in found.reductions.items():
             start, change = self._outer[name], reduction.of_pixel

@@ -54,6 +54,18 @@ def test_results_by_hand() -> None:
     assert found["count"].tolist() == [1, 0]
 
 
+def test_numbers_before_the_loop_are_known_in_it(device) -> None:
+    text = BRIGHT.replace(
+        "    count = 0\n", "    count = 0\n    limit = sqrt(level) * 2.0\n    twice = limit + 0.0\n", 1
+    ).replace("frame[y, x] > level", "frame[y, x] > twice")
+    frames, _ = made("uint16", (3, 20, 30))
+    bound = user_kernel(text).bind((20, 30), frames.dtype, level=4.0)
+    for runner in (Runner(device), Runner(None)):
+        found = runner.run(bound, frames)
+        assert found["count"].tolist() == ((frames > 4) & (frames != 65535)).sum(axis=(1, 2)).tolist()
+        assert runner.problem == ""
+
+
 def test_what_lies_outside_is_0_and_counted(device) -> None:
     text = BRIGHT.replace("frame[y, x] > level", "frame[y - 1, x + 100000] > level")
     frames, _ = made("uint16", (2, 5, 6))
@@ -126,11 +138,12 @@ REFUSED = [
     (body(LOOP.format("n += 2 ** y")), "", "exponent from 0 to 8"), (body(LOOP.format("n += 99999999999999999999")), "is too large", ""),
     (body("n = 0\nreturn {'n': n}"), "goes through its frame", ""), (body("for y, x in pixels(frame):\n    n += 1\nreturn {'n': 1}"), "", "`n` may have no value here"),
     (body("p = image(frame)\nfor y, x in pixels(frame):\n    p[y, x + 1] = 1\nreturn {'p': p}"), "is drawn at the pixel", ""),
-    (body("p = image(frame)\nfor y, x in pixels(frame):\n    pass\nreturn {'p': p}"), "", "nothing is drawn"),
+    (body("n = 0\np = image(frame)\nfor y, x in pixels(frame):\n    n += 1\nreturn {'p': p}"), "", "nothing is drawn"),
     (body("h = histogram(0)\nfor y, x in pixels(frame):\n    h[0] += 1\nreturn {'h': h}"), "", "from 1 to 65536"),
     (body("h = histogram(3)\nfor y, x in pixels(frame):\n    h[0.5] += 1\nreturn {'h': h}"), "", "is a whole one"),
     (body("h = histogram(3)\nfor y, x in pixels(frame):\n    h[0] += 1\nreturn {'h': h[3]}"), "", "the index may be another"),
     (body("n = 0\nfor y, x in pixels(frame):\n    for v, w in pixels(frame):\n        n += 1\nreturn {'n': n}"), "is not of the language", ""),
+    (body(LOOP.format("v = 1")), "", "finds nothing"),
     (body(LOOP.format("n += " + "(" * 60 + "1" + ")" * 60 + " + 1" * 60)), "deep", ""),
 ]  # fmt: skip
 
