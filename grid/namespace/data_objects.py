@@ -217,6 +217,8 @@ class DataObjects:
             except (ObjectChanged, FactsChanged):
                 if attempt == 2:
                     raise Locked(f"`{paths.printable(path)}` is being changed by others") from None
+                if found is not None:
+                    self._undo_dead_write(found)
         raise AssertionError("unreachable")
 
     def _with_room(self, opened: OpenForWriting) -> OpenForWriting:
@@ -321,6 +323,13 @@ class DataObjects:
             append=request.append, checksum_wanted=request.register_checksum or bool(replica.checksum),
             expected_checksum=request.checksum, expected_bytes=request.size_bytes, blocks=self._blocks(path),
         )  # fmt: skip
+
+    def _undo_dead_write(self, found: DataObject) -> None:
+        """Undo a write whose process is gone, in a transaction of its own: what that process was making is not there afterwards."""
+        with self._context.database.write(durable=False) as tx:
+            entry = leases.open_of_object(tx, found.id) if object_rows.lock(tx, found.id) else None
+            if entry is not None and leases.lease_is_void(tx, entry.lease_id):
+                undo_open(tx, entry)
 
     def _claim(self, tx: Transaction, found: DataObject) -> DataObject:
         """Lock an object for this writer; a write whose process is gone is undone first."""

@@ -98,6 +98,28 @@ def test_a_writer_whose_process_is_gone_stops_nobody(zone: Zone, rods, put) -> N
     assert read(zone, rods, f"{HOME}/a") == b"new"
 
 
+@pytest.mark.parametrize("way", ["put", "open"])
+def test_a_first_writer_whose_process_is_gone_stops_nobody(zone: Zone, rods, put, way: str) -> None:
+    """What it was making was not there before; the next one makes it anew."""
+    opened = zone.namespace.objects.open_for_writing(rods, f"{HOME}/a", WriteRequest())
+    opened.write(b"half")
+    with zone.database.write() as tx:
+        dead = zone.namespace.context.lease_id
+        zone.namespace.context.lease_id = leases.take(tx, "another")
+        leases.give_back(tx, dead)
+    if way == "put":
+        put(f"{HOME}/a", b"new")
+    else:
+        again = zone.namespace.objects.open_for_writing(
+            rods, f"{HOME}/a", WriteRequest(size_bytes=3, whole=True)
+        )
+        again.write(b"new")
+        again.commit()
+    assert read(zone, rods, f"{HOME}/a") == b"new"
+    with pytest.raises(LeaseLost):
+        opened.commit()
+
+
 def test_a_process_that_lost_its_lease_cannot_commit(zone: Zone, rods) -> None:
     opened = zone.namespace.objects.open_for_writing(rods, f"{HOME}/a", WriteRequest())
     opened.write(b"x")
