@@ -35,6 +35,7 @@ from accel.users.nodes import (
     Unary,
     Valid,
 )
+from accel.users.ranges import ANY_FLOAT, BOOL, FLOAT, INT, TRUTH, Range, arithmetic, merged, pixels_of, whole
 
 MOST_COST: Final = 20_000
 """Operations for a pixel."""
@@ -43,29 +44,6 @@ MOST_TRIPS: Final = 4096
 MOST_BINS: Final = 65_536
 MOST_STEPS: Final = 60_000
 """Of looking at a kernel."""
-
-BOOL, INT, FLOAT = "bool", "int", "float"
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """A type, and what values of it can be."""
-
-    kind: str
-    low: float
-    high: float
-
-    @property
-    def is_known(self) -> bool:
-        return self.low == self.high
-
-    def joined(self, other: "Range") -> "Range":
-        kind = FLOAT if FLOAT in (self.kind, other.kind) else self.kind if self.kind == other.kind else INT
-        return Range(kind, min(self.low, other.low), max(self.high, other.high))
-
-
-ANY_FLOAT: Final = Range(FLOAT, -math.inf, math.inf)
-TRUTH: Final = Range(BOOL, 0, 1)
 
 
 @dataclass(slots=True)
@@ -139,7 +117,7 @@ class _Analysis:
     ) -> None:
         self._program = program
         self._shape = shape
-        self._pixel = _pixels_of(dtype)
+        self._pixel = pixels_of(dtype)
         self._numbers = {one.name: one for one in program.given if one.kind != "image"}
         self._outer: dict[str, Range] = {
             name: Range(self._numbers[name].kind, value, value) for name, value in values.items() if name in self._numbers
@@ -237,7 +215,7 @@ class _Analysis:
                 self._tallied(line, name, self._of(index, env), self._of(value, env))
             case If(_, condition, then, otherwise):
                 self._of(condition, env)
-                return _merged(self._block(then, env), self._block(otherwise, env))
+                return merged(self._block(then, env), self._block(otherwise, env))
             case Loop():
                 return self._looped(one, env)
             case Pixels(line):
@@ -306,7 +284,7 @@ class _Analysis:
         records, times, cost = self._records, self._times, self._cost
         self._records = False
         for _ in range(int(trips)):
-            after = _merged(inner, self._block(one.body, inner))
+            after = merged(inner, self._block(one.body, inner))
             after[one.name] = inner[one.name]
             if after == inner:
                 break
@@ -314,7 +292,7 @@ class _Analysis:
         self._records, self._times, self._cost = records, times * int(trips), cost
         found = self._block(one.body, inner)
         self._times = times
-        return {name: value for name, value in _merged(env, found).items() if name != one.name}
+        return {name: value for name, value in merged(env, found).items() if name != one.name}
 
     def _here(self) -> Pass:
         assert self._in is not None, "only pixels are drawn and tallied"
@@ -363,7 +341,7 @@ class _Analysis:
             case Call(line, function, arguments):
                 return self._called(line, function, [self._of(one, env) for one in arguments])
             case Binary(line, operator, left, right):
-                return _arithmetic(line, operator, self._of(left, env), self._of(right, env))
+                return arithmetic(line, operator, self._of(left, env), self._of(right, env))
             case Compare(_, _, left, right):
                 self._of(left, env)
                 self._of(right, env)
@@ -424,7 +402,7 @@ class _Analysis:
             case "int", [one]:
                 if one.kind != FLOAT:
                     return Range(INT, one.low, one.high)
-                return Range(INT, *(max(-(1 << 31), min((1 << 31) - 1, _whole(end))) for end in (one.low, one.high)))  # fmt: skip
+                return Range(INT, *(max(-(1 << 31), min((1 << 31) - 1, whole(end))) for end in (one.low, one.high)))  # fmt: skip
             case "float", [one]:
                 return Range(FLOAT, one.low, one.high)
             case _:
@@ -444,66 +422,3 @@ def _reduced_in(body: Sequence[Statement]) -> set[str]:
             case _:
                 pass
     return found
-
-
-def _whole(value: float) -> int:
-    return int(value) if math.isfinite(value) else (1 << 31) - 1 if value > 0 else -(1 << 31)
-
-
-def _merged(one: Mapping[str, Range], other: Mapping[str, Range]) -> dict[str, Range]:
-    """What has a value either way."""
-    return {name: value.joined(other[name]) for name, value in one.items() if name in other}
-
-
-def _pixels_of(dtype: numpy.dtype[Any]) -> Range:
-    if dtype.kind == "f":
-        return ANY_FLOAT
-    highest = int(numpy.iinfo(dtype).max)
-    return Range(INT, 0, highest - 1 if dtype.kind == "u" else highest)
-
-
-def _arithmetic(line: int, operator: str, left: Range, right: Range) -> Range:
-    kind = FLOAT if FLOAT in (left.kind, right.kind) or operator == "/" else INT
-    if operator == "**":
-        return _power(line, left, right, kind)
-    if kind == FLOAT:
-        if left.is_known and right.is_known:
-            return _known(operator, left.low, right.low)
-        return ANY_FLOAT
-    if operator == "+":
-        return Range(INT, left.low + right.low, left.high + right.high)
-    if operator == "-":
-        return Range(INT, left.low - right.high, left.high - right.low)
-    if operator == "*":
-        ends = [a * b for a in (left.low, left.high) for b in (right.low, right.high)]
-        return Range(INT, min(ends), max(ends))
-    if operator == "//":
-        furthest = max(abs(left.low), abs(left.high))
-        return Range(INT, 0 if min(left.low, right.low) >= 0 else -furthest - 1, furthest)
-    furthest = max(abs(right.low), abs(right.high))
-    return Range(INT, 0 if right.low >= 0 else -furthest, furthest)
-
-
-def _known(operator: str, left: float, right: float) -> Range:
-    if operator in ("/", "//", "%") and right == 0:
-        return ANY_FLOAT
-    found = {
-        "+": lambda: left + right, "-": lambda: left - right, "*": lambda: left * right, "/": lambda: left / right, "//": lambda: left // right,
-        "%": lambda: left % right,
-    }[operator]()  # fmt: skip
-    return Range(FLOAT, float(found), float(found)) if math.isfinite(found) else ANY_FLOAT
-
-
-def _power(line: int, left: Range, right: Range, kind: str) -> Range:
-    if right.kind == FLOAT or not right.is_known or not 0 <= right.low <= 8:
-        if kind == INT:
-            refuse(
-                line,
-                "the power of whole numbers has an exponent from 0 to 8 that is known; make it `float(...)`",
-            )
-        return ANY_FLOAT
-    if kind == FLOAT:
-        return ANY_FLOAT
-    ends = [left.low ** int(right.low), left.high ** int(right.low)]
-    low = 0 if right.low % 2 == 0 and left.low <= 0 <= left.high else min(ends)
-    return Range(INT, low, max(ends))

@@ -7,7 +7,7 @@ import numpy
 from numpy.typing import NDArray
 
 from accel.frames import is_valid
-from accel.users.bounds import FLOAT, Pass
+from accel.users.bounds import Pass
 from accel.users.nodes import (
     Assign,
     Binary,
@@ -28,6 +28,7 @@ from accel.users.nodes import (
     Unary,
     Valid,
 )
+from accel.users.ranges import FLOAT
 
 Array = Any
 """For each valid pixel, or one number for all of them."""
