@@ -132,3 +132,10 @@ def end(tx: Transaction, reduction_id: int, state: str, reason: str, result: str
         )
         == 1
     )
+
+
+def tidy(tx: Transaction, older_than_s: float) -> int:
+    """Forget what has been over for so long; returns how many there were."""
+    return tx.run(
+        "DELETE FROM reductions WHERE ended_at > 0 AND ended_at < :before", {"before": tx.now - older_than_s}
+    )

@@ -3,6 +3,7 @@
 import json
 import logging
 import threading
+import time
 import tomllib
 from typing import Final
 
@@ -17,6 +18,10 @@ from microservices import MicroserviceError
 from microservices.reduction import Wanted, reduce_object
 
 LOOK_EVERY_S: Final = 0.5
+TIDY_EVERY_S: Final = 3600.0
+KEPT_S: Final = 90 * 86_400.0
+"""How long reductions that are over are shown."""
+
 WAIT_S: Final = 15.0
 """What is not there, such as a file on tape, is looked for again after so long."""
 
@@ -47,14 +52,23 @@ class Reducer:
 
     def run(self, stopping: threading.Event) -> None:
         """Work until told to stop."""
+        next_tidying = time.monotonic()
         while not stopping.is_set():
             try:
+                if time.monotonic() >= next_tidying:
+                    next_tidying += TIDY_EVERY_S
+                    self.tidy()
                 worked = self.step(stopping)
             except (CatalogBusy, CatalogUnavailable) as error:
                 _log.warning("reductions wait for the catalog: %s", error)
                 worked = False
             if not worked:
                 stopping.wait(LOOK_EVERY_S)
+
+    def tidy(self) -> None:
+        """Forget what was over long ago."""
+        with self._database.write(durable=False) as tx:
+            reductions.tidy(tx, KEPT_S)
 
     def step(self, stopping: threading.Event | None = None) -> bool:
         """Carry one out; False when none waits."""

@@ -357,6 +357,17 @@ def test_a_zone_that_signs_states_what_made_what(signing: Zone, rods) -> None:
     assert (made.predicate["parameters"]["above"], made.predicate["inputs"][0]["name"]) == (20, SCAN)
 
 
+def test_what_is_over_is_forgotten_in_the_end(stored: Zone, rods) -> None:
+    old, new, waiting = (ask(stored, rods)["reduction"] for _ in range(3))
+    with stored.database.write() as tx:
+        reductions.end(tx, old, "failed", "x", "")
+        reductions.end(tx, new, "failed", "x", "")
+        tx.run("UPDATE reductions SET ended_at = ended_at - 8000000 WHERE id = :id", {"id": old})
+    Reducer(stored.database, stored.namespace, stored.host, stored.namespace.context.lease_id).tidy()
+    found = stored.host.call(rods, "reduce_status", {"ended": True})
+    assert [one["reduction"] for one in found] == [waiting, new]
+
+
 # -- rules ---------------------------------------------------------------------------------------------------
 
 POLICY = """policy reduce.all version 1 for zone "tempZone" { owner "rods" }
