@@ -83,15 +83,18 @@ class Kernels:
 
     Args:
         recipe: the kernel.
+        bound: the same, where it is made in this process already.
         device: whether one may be used.
     """
 
-    def __init__(self, recipe: Recipe, *, device: bool = True, frame_s: float = 30.0) -> None:
+    def __init__(
+        self, recipe: Recipe, bound: Bound | None = None, *, device: bool = True, frame_s: float = 30.0
+    ) -> None:
         self._recipe = recipe
         self._batch = batch_of(recipe.shape, numpy.dtype(recipe.dtype).itemsize)
         self._apart: Apart | None = Apart(recipe, self._batch, device=device, frame_s=frame_s)
         self._frames = self._apart.frames
-        self._bound: Bound | None = None
+        self._made = bound
         self.runs_on, self.problem = self._apart.runs_on, self._apart.problem
 
     def close(self) -> None:
@@ -122,7 +125,7 @@ class Kernels:
         if waiting is not None:
             found.append(self._finished(*waiting))
             tell(part.end)
-        return _together(found, self._recipe), damaged
+        return self._together(found), damaged
 
     def _start(self, half: int, length: int, begin: int) -> None:
         if self._apart is not None:
@@ -139,9 +142,22 @@ class Kernels:
                 return found
             except KernelEnded as error:
                 self._give_up(error)
-        if self._bound is None:
-            self._bound = self._recipe.bind()
-        return Runner(None).run(self._bound, self._frames[half, :length], begin)
+        return Runner(None).run(self._bound(), self._frames[half, :length], begin)
+
+    def _bound(self) -> Bound:
+        """The kernel in this process; making it may take a second."""
+        if self._made is None:
+            self._made = self._recipe.bind()
+        return self._made
+
+    def _together(self, found: list[Results]) -> Results:
+        if len(found) == 1:
+            return found[0]
+        of_all = {product.name for product in self._bound().products if product.of_all}
+        return {
+            name: numpy.add.reduce([one[name] for one in found]) if name in of_all else numpy.concatenate([one[name] for one in found])
+            for name in found[0]
+        }  # fmt: skip
 
     def _give_up(self, error: KernelEnded) -> None:
         """Let NumPy serve from here on; a kernel by a user is ended instead."""
@@ -152,16 +168,6 @@ class Kernels:
         self._apart = None
         self.runs_on, self.problem = "NumPy", f"the device's process ended: {error}"
         _log.error("%s; NumPy serves instead", self.problem)
-
-
-def _together(found: list[Results], recipe: Recipe) -> Results:
-    if len(found) == 1:
-        return found[0]
-    of_all = {product.name for product in recipe.bind().products if product.of_all}
-    return {
-        name: numpy.add.reduce([one[name] for one in found]) if name in of_all else numpy.concatenate([one[name] for one in found])
-        for name in found[0]
-    }  # fmt: skip
 
 
 # -- what is kept between attempts ---------------------------------------------------------------------------
@@ -291,7 +297,7 @@ def reduce(
     missing = [part for part in parts_of(bound, series.count) if not kept.has(part)]
     runs_on, problem = "", ""
     if missing:
-        kernels = Kernels(recipe, device=device, frame_s=frame_s)
+        kernels = Kernels(recipe, bound, device=device, frame_s=frame_s)
         try:
             for part in missing:
                 kept.keep(part, *kernels.part(series, part, lambda done: progress(done, series.count)))

@@ -1,6 +1,7 @@
 """Running kernels over frames: in batches that fit the memory, in the launch shape that is quicker, by NumPy where no device can."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ LEAST_PIXELS: Final = 64
 
 GROUP: Final = 64
 """Work-items of a strided launch that read side by side."""
+
+TRIALS: Final = 3
+"""A launch shape is tried so often; the least of the times counts, since a machine may be busy with something else."""
 
 BATCH_BYTES: Final = 256 << 20
 
@@ -112,14 +116,15 @@ class Runner:
         return self._in_shape(device, bound, self._shapes[work], frames, first, out, beside)
 
     def _quicker(self, device: Device, bound: Bound, frames: Frames, beside: Beside) -> int:
-        """The launch shape that takes less time, as measured once; a shape whose results do not fit the memory is none."""
+        """The launch shape that takes less time, as measured when it is first used; a shape whose results do not fit the memory is none."""
         cost: dict[int, float] = {}
         for shape in (CHUNKED, STRIDED):
             try:
                 self._in_shape(device, bound, shape, frames[:1], 0, {}, beside)  # builds it
-                began = time.perf_counter()
-                self._in_shape(device, bound, shape, frames[:2], 0, {}, beside)
-                cost[shape] = time.perf_counter() - began
+                for _ in range(TRIALS):
+                    began = time.perf_counter()
+                    self._in_shape(device, bound, shape, frames[:2], 0, {}, beside)
+                    cost[shape] = min(cost.get(shape, math.inf), time.perf_counter() - began)
             except DeviceUnusable:
                 continue
         return min(cost, key=lambda shape: cost[shape], default=CHUNKED)
