@@ -29,7 +29,7 @@ class Simulator:
         peak_counts: of one.
         hit_rate: share of frames that have peaks.
         modules: rows and columns of modules, with gaps of so many pixels between them.
-        dead: share of pixels that count nothing, and are masked; as many are hot.
+        dead: share of pixels that count nothing; as many are hot. Both are in the mask, as those of a calibrated detector are.
     """
 
     shape: tuple[int, int] = (514, 1030)
@@ -54,7 +54,11 @@ class Simulator:
         return Poni(self.distance, rows / 2 * self.pixel, columns / 2 * self.pixel, 0, 0, 0, self.pixel, self.pixel, self.wavelength)  # fmt: skip
 
     def mask(self) -> NDArray[numpy.uint8]:
-        """Gaps and bad pixels."""
+        """Gaps, dead pixels and hot ones."""
+        return self._silent() | self._hot().astype(numpy.uint8)
+
+    def _silent(self) -> NDArray[numpy.uint8]:
+        """What never counts: gaps and dead pixels."""
         found = numpy.zeros(self.shape, numpy.uint8)
         for axis, (size, several) in enumerate(zip(self.shape, self.modules, strict=True)):
             for number in range(1, several):
@@ -64,6 +68,11 @@ class Simulator:
         random = numpy.random.default_rng([self.seed, 1])
         found[random.random(self.shape) < self.dead] = 1
         return found
+
+    def _hot(self) -> NDArray[numpy.bool_]:
+        """What always counts too much."""
+        hot: NDArray[numpy.bool_] = numpy.random.default_rng([self.seed, 4]).random(self.shape) < self.dead
+        return hot
 
     def mean(self) -> NDArray[numpy.float64]:
         """The counts that every frame would have without noise and peaks."""
@@ -79,7 +88,7 @@ class Simulator:
         return bool(numpy.random.default_rng([self.seed, 2, number]).random() < self.hit_rate)
 
     def frame(self, number: int, mean: NDArray[numpy.float64] | None = None) -> NDArray[Any]:
-        """One frame; gaps and dead pixels have the marker.
+        """One frame; gaps and dead pixels have the marker, hot pixels the largest count.
 
         Args:
             number: from 0.
@@ -100,9 +109,8 @@ class Simulator:
                 expected[row - 3 : row + 4, column - 3 : column + 4] += shape * self.peak_counts
         top = int(numpy.iinfo(kind).max)
         counts = numpy.minimum(random.poisson(expected), top - 1).astype(kind)
-        hot = numpy.random.default_rng([self.seed, 4]).random(self.shape) < self.dead
-        counts[hot] = top - 1
-        counts[self.mask() != 0] = top
+        counts[self._hot()] = top - 1
+        counts[self._silent() != 0] = top
         return counts
 
 
