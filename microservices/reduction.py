@@ -40,6 +40,7 @@ class Wanted:
         kernel: `NAME VERSION DIGEST`.
         parameters: by name, as a TOML file has them.
         target: the collection for the results; that of the object where it is empty.
+        attempts: what is the same for attempts that go on with each other's work.
     """
 
     path: str
@@ -47,6 +48,7 @@ class Wanted:
     kernel: str
     parameters: Mapping[str, Any]
     target: str
+    attempts: str = ""
 
 
 @microservice(
@@ -104,6 +106,10 @@ def reduce_object(grid: Grid, wanted: Wanted, progress: Progress) -> dict[str, A
         return _reduce(grid, wanted, reader, progress)
     except AccelError as error:
         raise MicroserviceError(str(error)) from error
+    except (
+        FileNotFoundError
+    ) as error:  # two rules that reduce the same at the same time share the folder of their work
+        raise MicroserviceError(f"the work on `{wanted.path}` was taken away: {error}", retry=True) from error
     finally:
         reader.close()
 
@@ -133,7 +139,14 @@ def _reduce(grid: Grid, wanted: Wanted, reader: ByteReader, progress: Progress) 
             digest = grid.checksum(wanted.path, verify=False)
             bound = recipe.bind()
             key = json.dumps(
-                [digest, wanted.path, series.name, bound.kernel.digest, dict(bound.parameters)],
+                [
+                    wanted.attempts,
+                    digest,
+                    wanted.path,
+                    series.name,
+                    bound.kernel.digest,
+                    dict(bound.parameters),
+                ],
                 sort_keys=True,
                 default=str,
             )

@@ -102,7 +102,9 @@ class Reducer:
         try:
             caller = self._caller(taken)
             said = tomllib.loads(taken.parameters)
-            wanted = Wanted(taken.path, taken.dataset, taken.kernel, said, taken.target)
+            wanted = Wanted(
+                taken.path, taken.dataset, taken.kernel, said, taken.target, attempts=f"reduction {taken.id}"
+            )
             found = reduce_object(self._host.grid_of(caller), wanted, progress)
         except MicroserviceError as error:
             return "failed", str(error), ""

@@ -357,6 +357,26 @@ def test_a_zone_that_signs_states_what_made_what(signing: Zone, rods) -> None:
     assert (made.predicate["parameters"]["above"], made.predicate["inputs"][0]["name"]) == (20, SCAN)
 
 
+def test_the_same_asked_twice_at_once_is_made_twice(stored: Zone, rods) -> None:
+    asked = []
+    for number in range(4):
+        stored.namespace.collections.create(rods, f"{HOME}/made{number}")
+        asked.append(ask(stored, rods, target=f"{HOME}/made{number}")["reduction"])
+    reducer = Reducer(stored.database, stored.namespace, stored.host, stored.namespace.context.lease_id)
+
+    def work() -> None:
+        while reducer.step():
+            pass
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = [status(stored, rods, one) for one in asked]
+    assert [(one["state"], one["reason"]) for one in found] == [("done", "")] * 4
+
+
 def test_what_is_over_is_forgotten_in_the_end(stored: Zone, rods) -> None:
     old, new, waiting = (ask(stored, rods)["reduction"] for _ in range(3))
     with stored.database.write() as tx:
