@@ -1,6 +1,7 @@
 """Stored chunks of frames: what HDF5's own filters write is read again, and nothing that is damaged or hostile does harm."""
 
 import struct
+from functools import lru_cache
 from pathlib import Path
 
 import h5py
@@ -98,7 +99,9 @@ def test_a_file_that_is_cut_names_what_is_missing(tmp_path: Path) -> None:
         assert [one.frame for one in series.read(0, found)] == [3]
 
 
-def chunk_of(form: str, frame: numpy.ndarray, tmp_path: Path) -> tuple[bytes, list[Filter]]:
+@lru_cache(maxsize=16)
+def chunk_of(form: str, tmp_path: Path) -> tuple[bytes, list[Filter]]:
+    frame = frames_of("uint16", (40, 50))
     path = stored(tmp_path / f"{form}.h5", frame[None], **FORMS[form])
     with h5py.File(path) as file:
         series = Series(find_frames(file), local(path))
@@ -110,7 +113,7 @@ def chunk_of(form: str, frame: numpy.ndarray, tmp_path: Path) -> tuple[bytes, li
 @given(data=st.data())
 def test_whatever_is_done_to_a_chunk_harms_nobody(tmp_path_factory, form: str, data) -> None:
     frame = frames_of("uint16", (40, 50))
-    chunk, filters = chunk_of(form, frame, tmp_path_factory.mktemp("chunks"))
+    chunk, filters = chunk_of(form, tmp_path_factory.getbasetemp())
     changed = bytearray(chunk)
     for _ in range(data.draw(st.integers(1, 4))):
         place = data.draw(st.integers(0, len(changed) - 1) | st.integers(0, 20))

@@ -92,7 +92,7 @@ def test_every_kernel_finds_what_it_means(device: Device, dtype: str, shape: int
     assert (runner.runs_on, runner.problem) == (device.info.device, "")
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(
     st.sampled_from(TYPES),
     st.tuples(st.integers(1, 4), st.integers(2, 40), st.integers(2, 300)),
@@ -110,7 +110,7 @@ def test_whatever_size_frames_have(
     assert runner.problem == ""
 
 
-@pytest.mark.parametrize("limit", [4_000_000, 8_000_000, 1 << 28])
+@pytest.mark.parametrize("limit", [4_000_000, 1 << 28])
 @pytest.mark.parametrize("shape", [CHUNKED, STRIDED])
 def test_batches_of_any_size_give_the_same(device: Device, limit: int, shape: int) -> None:
     frames, mask = made("uint16", (37, 64, 64))

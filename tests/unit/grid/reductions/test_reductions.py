@@ -80,6 +80,12 @@ def described(zone: Zone, caller: Caller, path: str) -> dict[str, str]:
 
 
 @pytest.fixture
+def zone(sqlite_zone: Zone) -> Zone:
+    """On one database: what differs between them is in `test_rows.py`."""
+    return sqlite_zone
+
+
+@pytest.fixture
 def stored(zone: Zone, rods) -> Zone:
     put(zone, rods, SCAN, scan())
     return zone
@@ -309,22 +315,6 @@ def test_what_is_not_there_for_the_moment_is_waited_for(stored: Zone, rods, monk
     assert status(stored, rods, asked["reduction"])["state"] == "done"
 
 
-def test_a_user_who_asks_for_much_does_not_hold_up_others(stored: Zone, rods) -> None:
-    anna = user(stored, rods, "anna")
-    first = [ask(stored, rods)["reduction"] for _ in range(3)]
-    put(stored, anna, "/tempZone/home/anna/scan.h5", scan(2))
-    (hers,) = (
-        one["reduction"]
-        for one in stored.host.call(
-            anna, "reduce_request", {"paths": ["/tempZone/home/anna/scan.h5"], "kernel": "hits"}
-        )
-    )
-    lease = stored.namespace.context.lease_id
-    with stored.database.write() as tx:
-        taken = [reductions.take(tx, lease).id for _ in range(4)]
-    assert taken == [first[0], hers, *first[1:]]
-
-
 def test_processes_beside_the_storage_find_the_same(
     stored: Zone, rods, computing: Counted, monkeypatch
 ) -> None:
@@ -375,17 +365,6 @@ def test_the_same_asked_twice_at_once_is_made_twice(stored: Zone, rods) -> None:
         thread.join()
     found = [status(stored, rods, one) for one in asked]
     assert [(one["state"], one["reason"]) for one in found] == [("done", "")] * 4
-
-
-def test_what_is_over_is_forgotten_in_the_end(stored: Zone, rods) -> None:
-    old, new, waiting = (ask(stored, rods)["reduction"] for _ in range(3))
-    with stored.database.write() as tx:
-        reductions.end(tx, old, "failed", "x", "")
-        reductions.end(tx, new, "failed", "x", "")
-        tx.run("UPDATE reductions SET ended_at = ended_at - 8000000 WHERE id = :id", {"id": old})
-    Reducer(stored.database, stored.namespace, stored.host, stored.namespace.context.lease_id).tidy()
-    found = stored.host.call(rods, "reduce_status", {"ended": True})
-    assert [one["reduction"] for one in found] == [waiting, new]
 
 
 # -- rules ---------------------------------------------------------------------------------------------------
