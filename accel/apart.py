@@ -93,8 +93,8 @@ class Apart:
                     [sys.executable, "-m", "accel.apart", *map(str, descriptors)], pass_fds=descriptors, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
                 )  # fmt: skip
         self._ours = ours
-        self._ours.send((recipe, self._shape, device, memory_bytes))
         try:
+            self._send((recipe, self._shape, device, memory_bytes))
             self.runs_on, self.problem = self._answer(START_S)
         except BaseException:
             self.close()
@@ -112,10 +112,7 @@ class Apart:
             KernelEnded: its process died.
         """
         self._under_way = count
-        try:
-            self._ours.send((half, count, first))
-        except (OSError, ValueError) as error:
-            raise KernelEnded(f"the kernel's process is gone: {error}") from error
+        self._send((half, count, first))
 
     def results(self) -> Results:
         """What was found in the frames that were started.
@@ -135,10 +132,15 @@ class Apart:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        with contextlib.suppress(
-            BufferError
-        ):  # somebody still looks at frames; it goes with the last one who does
+        # somebody who still looks at frames keeps their memory
+        with contextlib.suppress(BufferError):
             self._memory.close()
+
+    def _send(self, said: Any) -> None:
+        try:
+            self._ours.send(said)
+        except (OSError, ValueError) as error:
+            raise KernelEnded(f"the kernel's process is gone: {error}") from error
 
     def _answer(self, timeout_s: float) -> Any:
         if not self._ours.poll(timeout_s):

@@ -130,7 +130,7 @@ class Device:
         self._programs: dict[str, Any] = {}
         self._lock = threading.Lock()
 
-    def kernel(self, name: str, source: str, defines: Mapping[str, str], more: tuple[str, ...] = ()) -> Any:
+    def kernel(self, name: str, source: str, defines: Mapping[str, str]) -> Any:
         """A kernel for who asks, whose program is built once for each source and set of definitions.
 
         Raises:
@@ -139,7 +139,6 @@ class Device:
         options = [
             "-cl-std=CL1.2",
             "-w",
-            *more,
             *(f"-D{key}={value}" for key, value in sorted(defines.items())),
         ]
         key = hashlib.sha256("\0".join([source, *options]).encode()).hexdigest()

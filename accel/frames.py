@@ -35,18 +35,6 @@ def check_form(shape: tuple[int, ...], dtype: numpy.dtype[Any]) -> None:
         )
 
 
-def checked(frames: Frames, mask: NDArray[Any] | None = None) -> tuple[Frames, Mask]:
-    """Frames and mask as kernels take them.
-
-    Raises:
-        FramesRefused: another type or shape.
-    """
-    if frames.ndim != 3:
-        raise FramesRefused(f"found frames of the shape {frames.shape}; (frames, rows, columns) was expected")
-    check_form(frames.shape[1:], frames.dtype)
-    return numpy.ascontiguousarray(frames), checked_mask(mask, frames.shape[1:])
-
-
 def checked_mask(mask: NDArray[Any] | None, shape: tuple[int, ...]) -> Mask:
     """A mask of 0 and 1; nothing is masked without one.
 

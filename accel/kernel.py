@@ -47,6 +47,7 @@ class Product:
         of_all: there is one for all frames together, which later frames add to.
         listed: one flat list for all frames; the product named here says how many are of each.
         axis: for curves: name, unit and values of what they go over.
+        scale: what a value is to be multiplied with; 0 for values that are what they say.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Product:
     of_all: bool = False
     listed: str = ""
     axis: tuple[str, str, NDArray[numpy.float64]] | None = None
+    scale: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +109,14 @@ class Output:
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """How a device does it: `entry(pixels, constants..., numbers..., [frames,] [first,] outputs...)`.
+    """How a device does it: `entry(pixels, constants..., numbers..., [frames, first,] outputs...)`.
 
     Attributes:
         constants: read by all work-items of all frames; the first one is the mask.
         numbers: NumPy scalars.
         grids: a launch in each of the two shapes, without its last dimension, the frames; none for one over parts of frames.
         few_parts: each part costs much memory.
-        of_all: a work-item goes through all frames of a launch, and is told how many.
-        counted: the kernel is also told the number of its launch's first frame.
+        of_all: a work-item goes through all frames of a launch, and is told how many, and the number of the first one.
     """
 
     entry: str
@@ -127,8 +128,6 @@ class Work:
     grids: tuple[tuple[int, ...], tuple[int, ...]] | None = None
     few_parts: bool = False
     of_all: bool = False
-    counted: bool = False
-    options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,6 +164,17 @@ class Bound:
                 f"found frames of {frames.dtype} with the shape {frames.shape[1:]}; `{self.kernel.name}` was bound for {self.dtype}, {self.frame_shape}"
             )
         return numpy.ascontiguousarray(frames)
+
+    def together(self, several: Sequence[Results]) -> Results:
+        """The results of frames that follow each other, as those of all of them; what is of all frames is added."""
+        if len(several) == 1:
+            return several[0]
+        found: Results = {}
+        for product in self.products:
+            own = [one[product.name] for one in several if product.name in one]
+            if own:
+                found[product.name] = numpy.add.reduce(own) if product.of_all else numpy.concatenate(own)
+        return found
 
 
 OnDevice = Callable[[Bound, "NDArray[numpy.float64] | None"], Results]

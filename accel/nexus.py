@@ -156,6 +156,8 @@ class _Writer:
             )
         else:
             group = self._plot(product, 1 + len(product.shape))
+            if product.scale:
+                group["data_scaling_factor"] = product.scale
             shape = (self._count, *product.shape)
             made = group.create_dataset("data", shape, product.dtype, chunks=_chunks(shape), **self._squeezed)  # fmt: skip
         made.attrs["units"], made.attrs["long_name"] = product.unit, product.summary

@@ -92,6 +92,31 @@ def _bounded(one: Parameter, value: float) -> float:
     return value
 
 
+def image_at(said: str, file: Any, opened: Callable[[str], Any]) -> NDArray[Any]:
+    """The image that a parameter names, `FILE::/path/of/dataset` or `/path/of/dataset`.
+
+    Args:
+        said: what the parameter says.
+        file: the open HDF5 file of the frames.
+        opened: gives another file as `h5py.File` takes it: a path, or something to read from.
+
+    Raises:
+        FramesRefused: it is none, or is not in a file that can be read.
+    """
+    import h5py
+
+    from accel.series import find_frames
+
+    place, _, dataset = said.rpartition("::")
+    if not place:
+        return as_image(find_frames(file, dataset)[()], said)
+    try:
+        with h5py.File(opened(place), "r") as other:
+            return as_image(find_frames(other, dataset)[()], said)
+    except OSError as error:
+        raise FramesRefused(f"`{place}` is no HDF5 file that can be read: {error}") from error
+
+
 def as_image(array: Any, name: str) -> NDArray[Any]:
     """A dataset as an image: two dimensions, or three with one frame.
 

@@ -3,7 +3,6 @@
 Never more than a batch of frames is in memory, and the results of one part.
 """
 
-import contextlib
 import json
 import logging
 import os
@@ -20,7 +19,7 @@ from accel.kernel import Bound, Results
 from accel.nexus import Origin, write
 from accel.pictures import draw
 from accel.running import Runner
-from accel.series import Damage, Series
+from accel.series import Damage, Series, invalid
 
 BATCH_BYTES: Final = 256 << 20
 MOST_BATCH: Final = 64
@@ -39,6 +38,21 @@ class Part:
 
     begin: int
     end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A part that is done.
+
+    Attributes:
+        damaged: the frames that were not there as they were meant.
+        runs_on: the device, or `NumPy`; `problem` says why where that is not what there was.
+    """
+
+    results: Results
+    damaged: list[Damage]
+    runs_on: str
+    problem: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +106,25 @@ class Kernels:
     ) -> None:
         self._recipe = recipe
         self._batch = batch_of(recipe.shape, numpy.dtype(recipe.dtype).itemsize)
-        self._apart: Apart | None = Apart(recipe, self._batch, device=device, frame_s=frame_s)
-        self._frames = self._apart.frames
         self._made = bound
-        self.runs_on, self.problem = self._apart.runs_on, self._apart.problem
+        self._frames = numpy.empty((HALVES, 0, *recipe.shape), recipe.dtype)
+        self._apart: Apart | None = None
+        try:
+            self._apart = Apart(recipe, self._batch, device=device, frame_s=frame_s)
+        except KernelEnded as error:
+            self._give_up(error)
+        else:
+            self._frames = self._apart.frames
+            self.runs_on, self.problem = self._apart.runs_on, self._apart.problem
 
     def close(self) -> None:
         """End its process."""
-        self._frames = numpy.zeros((HALVES, 0, *self._recipe.shape), self._recipe.dtype)
+        self._frames = numpy.empty((HALVES, 0, *self._recipe.shape), self._recipe.dtype)
         if self._apart is not None:
             self._apart.close()
             self._apart = None
 
-    def part(self, series: Series, part: Part, tell: Callable[[int], None]) -> tuple[Results, list[Damage]]:
+    def part(self, series: Series, part: Part, tell: Callable[[int], None]) -> Made:
         """The results of a part.
 
         Raises:
@@ -125,7 +145,7 @@ class Kernels:
         if waiting is not None:
             found.append(self._finished(*waiting))
             tell(part.end)
-        return self._together(found), damaged
+        return Made(self._bound().together(found), damaged, self.runs_on, self.problem)
 
     def _start(self, half: int, length: int, begin: int) -> None:
         if self._apart is not None:
@@ -150,27 +170,24 @@ class Kernels:
             self._made = self._recipe.bind()
         return self._made
 
-    def _together(self, found: list[Results]) -> Results:
-        if len(found) == 1:
-            return found[0]
-        of_all = {product.name for product in self._bound().products if product.of_all}
-        return {
-            name: numpy.add.reduce([one[name] for one in found]) if name in of_all else numpy.concatenate([one[name] for one in found])
-            for name in found[0]
-        }  # fmt: skip
-
     def _give_up(self, error: KernelEnded) -> None:
         """Let NumPy serve from here on; a kernel by a user is ended instead."""
-        if self._recipe.text or self._apart is None:
+        if self._recipe.text:
             raise error
-        self._frames = self._frames.copy()
-        self._apart.close()
-        self._apart = None
+        own = numpy.empty((HALVES, self._batch, *self._recipe.shape), self._recipe.dtype)
+        own[:, : self._frames.shape[1]] = self._frames
+        self._frames = own
+        if self._apart is not None:
+            self._apart.close()
+            self._apart = None
         self.runs_on, self.problem = "NumPy", f"the device's process ended: {error}"
         _log.error("%s; NumPy serves instead", self.problem)
 
 
 # -- what is kept between attempts ---------------------------------------------------------------------------
+
+
+_NOTE: Final = "note of the part"
 
 
 class Kept:
@@ -188,78 +205,75 @@ class Kept:
         """Whether a part is done."""
         return self._path(part).exists()
 
-    def keep(self, part: Part, results: Results, damaged: list[Damage]) -> None:
+    def keep(self, part: Part, made: Made) -> None:
         """Keep a part that is done."""
         path = self._path(part)
         waiting = path.with_suffix(".waiting")
-        said = json.dumps([[one.frame, one.reason] for one in damaged])
+        note = {
+            "damaged": [[one.frame, one.reason] for one in made.damaged],
+            "runs_on": made.runs_on,
+            "problem": made.problem,
+        }
         with waiting.open("wb") as file:
-            everything: dict[str, Any] = {**results, "damaged frames": numpy.array(said)}
+            everything: dict[str, Any] = {**made.results, _NOTE: numpy.array(json.dumps(note))}
             numpy.savez(file, **everything)
             file.flush()
             os.fsync(file.fileno())
         waiting.replace(path)
 
-    def load(self, part: Part) -> tuple[Results, list[Damage]]:
-        """A part that is done."""
+    def load(self, part: Part, *, note_only: bool = False) -> Made:
+        """A part that is done; without its results where only the note of it is asked for."""
         with numpy.load(self._path(part), allow_pickle=False) as file:
-            results = {name: file[name] for name in file.files}
-        said = json.loads(str(results.pop("damaged frames")))
-        return results, [Damage(frame, reason) for frame, reason in said]
-
-    def remove(self) -> None:
-        """Forget everything."""
-        for path in self._folder.iterdir():
-            path.unlink()
-        with contextlib.suppress(OSError):
-            self._folder.rmdir()
+            note = json.loads(str(file[_NOTE]))
+            results = {} if note_only else {name: file[name] for name in file.files if name != _NOTE}
+        damaged = [Damage(frame, reason) for frame, reason in note["damaged"]]
+        return Made(results, damaged, note["runs_on"], note["problem"])
 
     def _path(self, part: Part) -> Path:
         return self._folder / f"part-{part.begin:09}-{part.end:09}.npz"
 
 
-def assemble(kept: Kept, folder: Path, bound: Bound, origin: Origin, series: Series, problem: str) -> Reduced:
+def assemble(
+    kept: Kept, folder: Path, bound: Bound, origin: Callable[[str], Origin], series: Series
+) -> Reduced:
     """The files from parts that are all done.
 
     Args:
         kept: the parts.
         folder: where the files go, as `reduced.nxs` and `reduced.png`.
         bound: the kernel.
-        origin: what is written of it.
+        origin: what is written of it, given what the parts were made on.
         series: the frames.
-        problem: why NumPy served.
     """
+    wanted = parts_of(bound, series.count)
+    notes = [kept.load(part, note_only=True) for part in wanted]
+    said = origin(", ".join(dict.fromkeys(note.runs_on for note in notes)))
     sums: dict[str, Any] = {}
-    damaged: list[Damage] = []
 
     def parts() -> Iterator[tuple[Results, list[Damage]]]:
-        for part in parts_of(bound, series.count):
-            results, found = kept.load(part)
-            damaged.extend(found)
+        for part in wanted:
+            made = kept.load(part)
             for product in bound.products:
-                if product.axis is not None and product.name in results:
-                    values = results[product.name]
+                if product.axis is not None and product.name in made.results:
+                    values = made.results[product.name]
                     known, number = sums.get(product.name, (0.0, 0))
                     there = numpy.isfinite(values)
-                    sums[product.name] = (
-                        known + numpy.where(there, values, 0).sum(axis=0),
-                        number + there.sum(axis=0),
-                    )
-            yield results, found
+                    sums[product.name] = known + numpy.where(there, values, 0).sum(axis=0), number + there.sum(axis=0)  # fmt: skip
+            yield made.results, made.damaged
 
     file, picture = folder / "reduced.nxs", folder / "reduced.png"
-    small = write(file, bound, origin, series.count, parts())
+    small = write(file, bound, said, series.count, parts())
     curves = {
         name: total / numpy.where(number == 0, numpy.nan, number) for name, (total, number) in sums.items()
     }
-    first = numpy.empty((1, *series.shape), series.dtype)
+    first = numpy.full((1, *series.shape), invalid(series.dtype), series.dtype)
     if series.count:
         series.read(0, first)
-    title = f"{bound.kernel.name} {bound.kernel.version} of {origin.path}, {series.count} frames"
+    title = f"{bound.kernel.name} {bound.kernel.version} of {said.path}, {series.count} frames"
     draw(picture, title, first[0], bound, small, curves)
-    return Reduced(
-        file, picture, series.count, tuple(damaged), origin.runs_on, problem, _figures(bound, small)
-    )
+    damaged = tuple(one for note in notes for one in note.damaged)
+    problem = next((note.problem for note in notes if note.problem), "")
+    return Reduced(file, picture, series.count, damaged, said.runs_on, problem, _figures(bound, small))
 
 
 def _figures(bound: Bound, small: Results) -> dict[str, str]:
@@ -295,14 +309,12 @@ def reduce(
     """
     bound = recipe.bind()
     missing = [part for part in parts_of(bound, series.count) if not kept.has(part)]
-    runs_on, problem = "", ""
     if missing:
         kernels = Kernels(recipe, bound, device=device, frame_s=frame_s)
         try:
             for part in missing:
-                kept.keep(part, *kernels.part(series, part, lambda done: progress(done, series.count)))
+                kept.keep(part, kernels.part(series, part, lambda done: progress(done, series.count)))
         finally:
-            runs_on, problem = kernels.runs_on, kernels.problem
             kernels.close()
     progress(series.count, series.count)
-    return assemble(kept, folder, bound, origin(runs_on or "an earlier attempt"), series, problem)
+    return assemble(kept, folder, bound, origin, series)

@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -161,9 +161,7 @@ class Runner:
             more = [] if beside is None else [constant(device, beside[begin : begin + count])]
             numbers = list(work.numbers)
             if work.of_all:
-                numbers.append(numpy.uint32(count))
-            if work.counted:
-                numbers.append(numpy.uint32(first + begin))
+                numbers += [numpy.uint32(count), numpy.uint32(first + begin)]
             through = 1 if work.of_all else count
             if work.grids is not None:
                 grid: tuple[int, ...] = (*work.grids[shape], through)
@@ -187,14 +185,13 @@ class Runner:
             return copies, lambda: pieces.append((begin, bound.finish(partial)))
 
         in_batches(device, self._limit, frames, _bytes(work, launched.parts), launch)
-        return direct | _together(bound, pieces)
+        ordered = sorted(pieces, key=lambda piece: piece[0])
+        return direct | bound.together([found for _, found in ordered])
 
     def _prepared(self, device: Device, work: Work, shape: int) -> _Launched:
         known = self._launched.setdefault(work, {})
         if shape not in known:
-            kernel = device.kernel(
-                work.entry, work.source, {**work.defines, "SHAPE": str(shape)}, work.options
-            )
+            kernel = device.kernel(work.entry, work.source, {**work.defines, "SHAPE": str(shape)})
             parts, local = _parts(device, work, shape) if work.grids is None else (1, None)
             if work.grids is not None and shape == CHUNKED:
                 local = (1,) * (len(work.grids[shape]) + 1)  # arrays of a work-item's own lie on the stack
@@ -232,18 +229,3 @@ def _bytes(work: Work, parts: int) -> int:
         for one in work.outputs
         if not one.of_all
     )
-
-
-def _together(bound: Bound, pieces: Sequence[tuple[int, Results]]) -> Results:
-    """The results of batches, in order; what is of all frames is added."""
-    ordered = [found for _, found in sorted(pieces, key=lambda piece: piece[0])]
-    together: Results = {}
-    for product in bound.products:
-        several = [found[product.name] for found in ordered if product.name in found]
-        if len(several) == 1:
-            together[product.name] = several[0]
-        elif several:
-            together[product.name] = (
-                numpy.add.reduce(several) if product.of_all else numpy.concatenate(several)
-            )
-    return together

@@ -106,9 +106,8 @@ def reduce_object(grid: Grid, wanted: Wanted, progress: Progress) -> dict[str, A
         return _reduce(grid, wanted, reader, progress)
     except AccelError as error:
         raise MicroserviceError(str(error)) from error
-    except (
-        FileNotFoundError
-    ) as error:  # two rules that reduce the same at the same time share the folder of their work
+    except FileNotFoundError as error:
+        # two rules that reduce the same at the same time share the folder of their work
         raise MicroserviceError(f"the work on `{wanted.path}` was taken away: {error}", retry=True) from error
     finally:
         reader.close()
@@ -120,6 +119,7 @@ def _reduce(grid: Grid, wanted: Wanted, reader: ByteReader, progress: Progress) 
 
     from accel import reducing
     from accel.apart import Recipe
+    from accel.errors import AccelError
     from accel.nexus import Origin
     from accel.parameters import resolved
     from accel.series import Series, find_frames
@@ -152,20 +152,21 @@ def _reduce(grid: Grid, wanted: Wanted, reader: ByteReader, progress: Progress) 
             )
             folder = grid.work_folder(f"reduction-{hashlib.sha256(key.encode()).hexdigest()[:32]}")
             kept = reducing.Kept(folder / "parts")
-            grid.compute_elsewhere(
-                wanted.path,
-                _elsewhere(
-                    recipe, series.name, reducing.parts_of(bound, series.count), kept, progress, series.count
-                ),
+            elsewhere = _elsewhere(
+                recipe, series.name, reducing.parts_of(bound, series.count), kept, progress, series.count
             )
             date = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-            made = reducing.reduce(
-                series, recipe, kept, folder, lambda on: Origin(wanted.path, series.name, digest, date, on, (PROGRAM, version(PROGRAM))), progress
-            )  # fmt: skip
+            try:
+                grid.compute_elsewhere(wanted.path, elsewhere)
+                made = reducing.reduce(
+                    series, recipe, kept, folder, lambda on: Origin(wanted.path, series.name, digest, date, on, (PROGRAM, version(PROGRAM))), progress
+                )  # fmt: skip
+            except AccelError:
+                grid.remove_work_folder(folder)
+                raise
         finally:
             series.close()
     result = _store(grid, wanted, bound, made)
-    kept.remove()
     grid.remove_work_folder(folder)
     return result
 
@@ -182,7 +183,7 @@ def _elsewhere(
             try:
                 for one in as_completed(waiting):
                     part = waiting[one]
-                    kept.keep(part, *one.result())
+                    kept.keep(part, one.result())
                     done += part.end - part.begin
                     progress(done, frames)
             except BaseException:
@@ -270,22 +271,19 @@ def _beside(path: str, named: str) -> str:
 
 
 def _image(grid: Grid, path: str, file: Any, said: str) -> Any:
-    import h5py
+    from accel.parameters import image_at
 
-    from accel.parameters import as_image
-    from accel.series import find_frames
+    readers: list[ByteReader] = []
 
-    place, _, dataset = said.rpartition("::")
-    if not place:
-        return as_image(find_frames(file, dataset)[()], said)
-    reader = grid.open(_beside(path, place))
+    def opened(place: str) -> BlockCache:
+        readers.append(grid.open(_beside(path, place)))
+        return BlockCache(readers[-1])
+
     try:
-        with h5py.File(BlockCache(reader), "r") as other:
-            return as_image(find_frames(other, dataset)[()], said)
-    except OSError as error:
-        raise MicroserviceError(f"`{place}` is no HDF5 file that can be read: {error}") from error
+        return image_at(said, file, opened)
     finally:
-        reader.close()
+        for reader in readers:
+            reader.close()
 
 
 def _facts(said: Mapping[str, Any], before: str = "") -> dict[str, Any]:

@@ -4,7 +4,6 @@ import math
 from typing import Any, Final
 
 import numpy
-from numpy.typing import NDArray
 
 from accel.errors import FramesRefused
 from accel.frames import Frames, check_form, is_valid
@@ -44,7 +43,7 @@ def bind(shape: tuple[int, int], dtype: numpy.dtype[Any], *, error: float) -> Bo
         (Output(kind, shape, product="steps"), Output(numpy.uint32, by_part=True)),
     )  # fmt: skip
     products = (
-        Product("steps", shape, kind.name, f"each pixel in steps of {step:g} counts", f"{step:g} counts"),
+        Product("steps", shape, kind.name, f"each pixel in steps of {step:g} counts", "counts", scale=float(step)),
         Product("lost", (), "uint64", "pixels that do not fit 32 bits, and are gaps"),
     )  # fmt: skip
     return Bound(
@@ -71,11 +70,3 @@ def reference(frames: Frames, step: float) -> Results:
         fits = numpy.abs(divided) < 2147483647.0
     steps = numpy.where(own & fits, numpy.rint(numpy.where(own & fits, divided, 0)), GAP).astype(numpy.int32)
     return {"steps": steps, "lost": (own & ~fits).sum(axis=(1, 2), dtype=numpy.uint64)}
-
-
-def restored(steps: NDArray[Any], dtype: numpy.dtype[Any], step: float) -> NDArray[Any]:
-    """Pixels from steps: within the stated error; NaN, or the marker, where they are gaps."""
-    if dtype.kind == "f":
-        return numpy.where(steps == GAP, numpy.nan, steps * step).astype(numpy.float64)
-    own = is_valid(steps, numpy.zeros(steps.shape[1:]))
-    return numpy.where(own, steps.astype(numpy.int64) * int(step), steps.astype(numpy.int64))

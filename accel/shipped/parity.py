@@ -24,7 +24,7 @@ def bind(shape: tuple[int, int], dtype: numpy.dtype[Any], *, mask: NDArray[Any] 
     sums = numpy.dtype(numpy.float64 if dtype.kind == "f" else numpy.int64)
     outputs = (Output(sums, (2, *shape), of_all=True), Output(numpy.uint32, (2, *shape), of_all=True))
     work = Work(
-        "parity", KERNEL.source, defines(dtype), (own,), (numpy.uint32(own.size),), outputs, of_all=True, counted=True
+        "parity", KERNEL.source, defines(dtype), (own,), (numpy.uint32(own.size),), outputs, of_all=True
     )  # fmt: skip
     products = (
         Product("sums", (2, *shape), sums.name, "sums over even and odd frames", "counts", of_all=True),

@@ -18,7 +18,6 @@ from accel.users.nodes import (
     Logic,
     Loop,
     Name,
-    Pixels,
     Statement,
     Unary,
 )
@@ -97,13 +96,6 @@ class Host:
         self._steps += 1
         if self._steps > MOST_STEPS:
             raise KernelEnded(f"line {line}: what is done for a frame takes more than {MOST_STEPS} steps")
-
-
-def frame_by_frame(body: Sequence[Statement], values: Sequence[Values], shape: tuple[int, int]) -> None:
-    """Run the statements of each frame; loops over the frame are left out."""
-    rest = [one for one in body if not isinstance(one, Pixels)]
-    for own in values:
-        Host(own, shape).run(rest)
 
 
 def _divided(a: float, b: float) -> float:

@@ -171,16 +171,3 @@ def _compared(case: str, found: Results, wanted: Results) -> list[Disagreement]:
             place = tuple(int(one[0]) for one in numpy.nonzero(~same))
             wrong.append(Disagreement(case, name, f"{other[place]:g} and {mine[place]:g} at {place}"))
     return wrong
-
-
-def try_apart(text: str, seed: int) -> Proof:
-    """As `prove`, of a text, with the device of this process; for processes of their own."""
-    from accel.device import best_device
-    from accel.errors import DeviceUnusable
-    from accel.users.binding import user_kernel
-
-    try:
-        runner = Runner(best_device())
-    except DeviceUnusable:
-        runner = Runner(None)
-    return prove(user_kernel(text), runner, seed)

@@ -78,28 +78,34 @@ def take(tx: Transaction, lease_id: int) -> Reduction | None:
 
     Those of users for whom nobody works go first. One whose processes died too often is failed: it may be what they died of.
     """
-    rows = tx.all(
-        "SELECT id, state, lease_id, attempts, user_name, user_zone FROM reductions WHERE state IN ('queued', 'running') AND due_at <= :now"
-        f" ORDER BY id{tx.database.for_update}",
-        {"now": tx.now},
+    for row in tx.all(
+        f"SELECT id, lease_id, attempts FROM reductions WHERE state = 'running'{tx.database.for_update}"
+    ):
+        if row[1] == lease_id or (row[1] is not None and not leases.lease_is_void(tx, int(row[1]))):
+            continue
+        if row[2] < MOST_ATTEMPTS:
+            return _taken(tx, int(row[0]), lease_id)
+        end(tx, int(row[0]), "failed", f"{row[2]} processes ended while they worked on it", "")
+    unserved = (
+        " AND NOT EXISTS (SELECT 1 FROM reductions r WHERE r.state = 'running' AND r.user_name = reductions.user_name"
+        " AND r.user_zone = reductions.user_zone)"
     )
-    held = {
-        row[0]: row[1] == "running" and (row[2] == lease_id or (row[2] is not None and not leases.lease_is_void(tx, int(row[2]))))
-        for row in rows
-    }  # fmt: skip
-    served = {(row[4], row[5]) for row in rows if held[row[0]]}
-    for row in sorted(rows, key=lambda row: ((row[4], row[5]) in served, row[0])):
-        if held[row[0]]:
-            continue
-        if row[3] >= MOST_ATTEMPTS:
-            end(tx, int(row[0]), "failed", f"{row[3]} processes ended while they worked on it", "")
-            continue
-        tx.run(
-            "UPDATE reductions SET state = 'running', lease_id = :lease, attempts = attempts + 1, began_at = :now WHERE id = :id",
-            {"lease": lease_id, "now": tx.now, "id": row[0]},
+    for more in (unserved, ""):
+        found = tx.value(
+            f"SELECT id FROM reductions WHERE state = 'queued' AND due_at <= :now{more} ORDER BY id LIMIT 1{tx.database.for_update}",
+            {"now": tx.now},
         )
-        return by_id_or_none(tx, int(row[0]))
+        if found is not None:
+            return _taken(tx, int(found), lease_id)
     return None
+
+
+def _taken(tx: Transaction, reduction_id: int, lease_id: int) -> Reduction | None:
+    tx.run(
+        "UPDATE reductions SET state = 'running', lease_id = :lease, attempts = attempts + 1, began_at = :now WHERE id = :id",
+        {"lease": lease_id, "now": tx.now, "id": reduction_id},
+    )
+    return by_id_or_none(tx, reduction_id)
 
 
 def advance(tx: Transaction, reduction_id: int, lease_id: int, done: int, frames: int) -> bool:

@@ -355,7 +355,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from accel import reducing
     from accel.apart import Recipe
     from accel.nexus import Origin
-    from accel.parameters import as_image, read_parameters, resolved
+    from accel.parameters import image_at, read_parameters, resolved
     from accel.series import Series, find_frames, local
 
     target = arguments.to or arguments.file.with_name("reduced.nxs")
@@ -369,15 +369,10 @@ def _run(arguments: argparse.Namespace) -> int:
         raise ConfigurationError(f"`{arguments.file}` is no HDF5 file that can be read: {error}") from error
     with file, tempfile.TemporaryDirectory(dir=target.parent, prefix=".reducing-") as work:
         series = Series(find_frames(file, arguments.dataset), local(arguments.file))
-
-        def image(named: str) -> Any:
-            place, _, dataset = named.rpartition("::")
-            if not place:
-                return as_image(find_frames(file, dataset)[()], named)
-            with h5py.File(arguments.file.parent / place, "r") as other:
-                return as_image(find_frames(other, dataset)[()], named)
-
-        said = resolved(parameters, given, lambda path: (arguments.file.parent / path).read_bytes(), image)
+        beside = arguments.file.parent
+        said = resolved(
+            parameters, given, lambda path: (beside / path).read_bytes(), lambda named: image_at(named, file, lambda place: beside / place)
+        )  # fmt: skip
         recipe = Recipe(name, text, series.shape, series.dtype.name, said)
         date = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         with tqdm(total=series.count, unit="frame", disable=None) as bar:

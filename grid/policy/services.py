@@ -4,6 +4,7 @@ import inspect
 import logging
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -43,7 +44,14 @@ from rules import Entity
 
 PIECE_BYTES: Final = 4 << 20
 
+WORK: Final = "beamgrid-work"
+"""What names of folders of work begin with."""
+
 _log = logging.getLogger("beamgrid.microservices")
+
+
+def _work_root(namespace: Namespace) -> Path:
+    return namespace.context.work or Path(tempfile.gettempdir())
 
 
 class Desk(Protocol):
@@ -62,6 +70,14 @@ class MicroserviceHost:
     def grid_of(self, caller: Caller) -> Grid:
         """The grid as a caller may use it."""
         return _CallersGrid(self._namespace, caller)
+
+    def forget_work(self, older_than_s: float) -> None:
+        """Remove folders of work that nobody went on with for so long."""
+        root = _work_root(self._namespace)
+        for folder in root.glob(f"{WORK}-*"):
+            touched = [path.stat().st_mtime for path in (folder, *folder.iterdir())]
+            if time.time() - max(touched) > older_than_s:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def call(self, caller: Caller, name: str, arguments: dict[str, Any]) -> Any:
         """Run one for a client, with the client's rights.
@@ -236,7 +252,7 @@ class _CallersGrid:
             namespace.stating.of_objects(service, "reduction", outputs, said, inputs=inputs)
 
     def work_folder(self, name: str) -> Path:
-        folder = (self._namespace.context.work or Path(tempfile.gettempdir())) / name
+        folder = _work_root(self._namespace) / f"{WORK}-{name}"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 

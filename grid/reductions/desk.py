@@ -3,15 +3,14 @@
 For everybody: `reduce_request`, `reduce_status`, `reduce_cancel`, with their own rights; `kernel_list`. For stewards: `kernel_release`, `kernel_withdraw`.
 """
 
-import hashlib
 import json
 import tomllib
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Final
 
-from grid import paths
-from grid.catalog import kernels, reductions
+from grid.catalog import kernels
+from grid.catalog import reductions as rows
 from grid.catalog.reductions import Reduction
 from grid.errors import AlreadyExists, InvalidArgument, NotFound, NotPrivileged
 from grid.model import Access, Caller
@@ -57,12 +56,12 @@ class ReductionDesk:
             raise InvalidArgument(f"the parameters are no TOML: {error}") from None
         context = self._namespace.context
         place = context.path(target).text if target else ""
-        for one in paths:
-            context.load(context.path(str(one)).text, caller, Access.READ, False)
-        asked = []
+        wanted = [context.path(str(one)).text for one in paths]
+        for path in wanted:
+            context.load(path, caller, Access.READ, False)
+        user = (caller.user.name, caller.user.zone)
         with self._database.write() as tx:
-            for one in paths:
-                asked.append(reductions.ask(tx, context.path(str(one)).text, dataset, said, parameters, place, (caller.user.name, caller.user.zone)))  # fmt: skip
+            asked = [rows.ask(tx, path, dataset, said, parameters, place, user) for path in wanted]
         return self._status(caller, asked)
 
     def _kernel(self, name: str, version: str) -> str:
@@ -97,20 +96,20 @@ class ReductionDesk:
             raise NotPrivileged("only administrators see the reductions of others")
         user = None if all else (caller.user.name, caller.user.zone)
         with self._database.read() as tx:
-            return [_shown(one) for one in _listed(tx, user=user, open_only=not ended, limit=MOST_LISTED)]
+            return [_shown(one) for one in rows.listed(tx, user=user, open_only=not ended, limit=MOST_LISTED)]
 
     def _cancel(self, caller: Caller, reductions: list[Any]) -> list[dict[str, Any]]:
         found = [self._own(caller, one) for one in reductions]
         with self._database.write() as tx:
             for one in found:
-                _end(tx, one.id, "cancelled", f"{caller.user.full_name} cancelled it", "")
+                rows.end(tx, one.id, "cancelled", f"{caller.user.full_name} cancelled it", "")
         return self._status(caller, reductions)
 
     def _own(self, caller: Caller, number: Any) -> Reduction:
         if type(number) is not int:
             raise InvalidArgument(f"found the reduction `{number}`; a whole number was expected")
         with self._database.read() as tx:
-            found = reductions.by_id_or_none(tx, number)
+            found = rows.by_id_or_none(tx, number)
         own = found is not None and (found.user_name, found.user_zone) == (caller.user.name, caller.user.zone)
         if found is None or not (own or caller.is_admin):
             raise NotFound(f"there is no reduction {number} of yours")
@@ -156,7 +155,7 @@ class ReductionDesk:
                     text,
                     caller.user.full_name,
                 )
-        return {"name": kernel.name, "version": kernel.version, "digest": kernel.digest, "text_sha256": hashlib.sha256(text.encode()).hexdigest()}  # fmt: skip
+        return {"name": kernel.name, "version": kernel.version, "digest": kernel.digest}
 
     def _withdraw(self, caller: Caller, name: str, version: str) -> dict[str, Any]:
         self._require_steward(caller)
@@ -170,10 +169,7 @@ class ReductionDesk:
             raise NotPrivileged("only stewards and administrators release kernels")
 
 
-_listed, _end = reductions.listed, reductions.end
-
-
 def _shown(one: Reduction) -> dict[str, Any]:
     found = {**asdict(one), "reduction": one.id, "result": json.loads(one.result) if one.result else {}}
     del found["id"], found["parameters"]
-    return {**found, "name": paths.split(one.path)[1]}
+    return found

@@ -22,6 +22,9 @@ TIDY_EVERY_S: Final = 3600.0
 KEPT_S: Final = 90 * 86_400.0
 """How long reductions that are over are shown."""
 
+WORK_KEPT_S: Final = 7 * 86_400.0
+"""Parts of a reduction that nobody went on with."""
+
 WAIT_S: Final = 15.0
 """What is not there, such as a file on tape, is looked for again after so long."""
 
@@ -69,6 +72,7 @@ class Reducer:
         """Forget what was over long ago."""
         with self._database.write(durable=False) as tx:
             reductions.tidy(tx, KEPT_S)
+        self._host.forget_work(WORK_KEPT_S)
 
     def step(self, stopping: threading.Event | None = None) -> bool:
         """Carry one out; False when none waits."""
@@ -106,9 +110,7 @@ class Reducer:
                 taken.path, taken.dataset, taken.kernel, said, taken.target, attempts=f"reduction {taken.id}"
             )
             found = reduce_object(self._host.grid_of(caller), wanted, progress)
-        except MicroserviceError as error:
-            return "failed", str(error), ""
-        except GridError as error:
+        except (MicroserviceError, GridError) as error:
             if error.retry:
                 with self._database.write(durable=False) as tx:
                     reductions.put_back(tx, taken.id, str(error), wait_s=WAIT_S)

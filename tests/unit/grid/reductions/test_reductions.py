@@ -1,6 +1,7 @@
 """Reductions in a zone: what is made, with whose rights, what is said of it; and kernels that are released."""
 
 import io
+import os
 import threading
 
 import h5py
@@ -98,7 +99,7 @@ def user(zone: Zone, rods, name: str) -> Caller:
 
 def test_frames_are_reduced_beside_their_file(stored: Zone, rods) -> None:
     asked = ask(stored, rods, parameters='above = [5.0]\nmask = "/entry/mask"\n')
-    assert (asked["state"], asked["name"]) == ("queued", "scan.h5")
+    assert (asked["state"], asked["path"]) == ("queued", SCAN)
     carried_out(stored)
     found = status(stored, rods, asked["reduction"])
     assert (found["state"], found["done"], found["frames"]) == ("done", 40, 40), found
@@ -255,7 +256,9 @@ def test_another_process_goes_on_where_one_died(stored: Zone, rods, monkeypatch)
 def test_a_reduction_that_ends_processes_is_given_up(stored: Zone, rods) -> None:
     asked = ask(stored, rods)
     with stored.database.write() as tx:
-        tx.run("UPDATE reductions SET attempts = 3 WHERE id = :id", {"id": asked["reduction"]})
+        tx.run(
+            "UPDATE reductions SET state = 'running', attempts = 3 WHERE id = :id", {"id": asked["reduction"]}
+        )
     carried_out(stored)
     found = status(stored, rods, asked["reduction"])
     assert (found["state"], "3 processes ended" in found["reason"]) == ("failed", True)
@@ -269,6 +272,18 @@ def test_a_server_that_stops_lets_another_go_on(stored: Zone, rods) -> None:
     assert status(stored, rods, asked["reduction"])["state"] == "queued"
     carried_out(stored)
     assert status(stored, rods, asked["reduction"])["state"] == "done"
+
+
+def test_parts_that_nobody_goes_on_with_are_removed(stored: Zone, rods) -> None:
+    grid = stored.host.grid_of(rods)
+    old, new = grid.work_folder("old"), grid.work_folder("new")
+    (old / "parts").mkdir()
+    (new / "parts").mkdir()
+    for path in (old, old / "parts", new):
+        os.utime(path, (1e9, 1e9))
+    Reducer(stored.database, stored.namespace, stored.host, stored.namespace.context.lease_id).tidy()
+    assert not old.exists()
+    assert new.exists(), "somebody works on its parts"
 
 
 @pytest.mark.parametrize("cut", [100, 2000, 6000, -3000])
