@@ -38,8 +38,9 @@ class Origin:
 
 
 def write(
-    target: Path, bound: Bound, origin: Origin, count: int, parts: Iterable[tuple[Results, Sequence[Damage]]]
-) -> Results:
+    target: Path, bound: Bound, origin: Origin, count: int, parts: Iterable[tuple[Results, Sequence[Damage]]],
+    numbers: NDArray[Any] | None = None,
+) -> Results:  # fmt: skip
     """Write a file; it is whole when this returns.
 
     Args:
@@ -48,6 +49,7 @@ def write(
         origin: where the frames came from.
         count: how many.
         parts: results of frames in order, as many together as there is memory for.
+        numbers: of the frames, where they are not 0 to `count`.
 
     Returns:
         The numbers of every frame, and what there is of all frames: the rest is only in the file.
@@ -62,7 +64,9 @@ def write(
             {"NX_class": "NXroot", "default": "entry", "creator": f"{origin.program[0]} {origin.program[1]}"}
         )
         entry["title"] = f"{bound.kernel.name} of {origin.path}"
-        writer = _Writer(entry, bound, count, squeezed)
+        writer = _Writer(
+            entry, bound, numpy.arange(count, dtype=numpy.uint64) if numbers is None else numbers, squeezed
+        )
         for results, damaged in parts:
             writer.add(results, damaged)
         small = writer.close()
@@ -74,10 +78,11 @@ def write(
 class _Writer:
     """Products as they come."""
 
-    def __init__(self, entry: Any, bound: Bound, count: int, squeezed: Mapping[str, Any]) -> None:
+    def __init__(self, entry: Any, bound: Bound, numbers: NDArray[Any], squeezed: Mapping[str, Any]) -> None:
         self._entry = entry
         self._bound = bound
-        self._count = count
+        self._numbered = numbers
+        self._count = len(numbers)
         self._squeezed = squeezed
         self._place = 0
         self._damaged: list[Damage] = []
@@ -174,7 +179,7 @@ class _Writer:
         axes = ["."] * dimensions
         if not product.of_all:
             axes[0] = "frame"
-            group["frame"] = numpy.arange(self._count, dtype=numpy.uint64)
+            group["frame"] = self._numbered
         if product.axis is not None:
             name, unit, values = product.axis
             axes[-1] = name
@@ -187,7 +192,7 @@ class _Writer:
         group = _group(self._entry, "series", "NXdata")
         names = list(numbers)
         signal = next((name for name in ("total", "count", "pixels", "mean") if name in numbers), names[0])
-        group["frame"] = numpy.arange(self._count, dtype=numpy.uint64)
+        group["frame"] = self._numbered
         units = {product.name: (product.unit, product.summary) for product in self._bound.products}
         for name, values in numbers.items():
             group[name] = values

@@ -6,15 +6,17 @@ Never more than a batch of frames is in memory, and the results of one part.
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy
+from numpy.typing import NDArray
 
 from accel.apart import HALVES, Apart, Recipe
 from accel.errors import KernelEnded
+from accel.frames import Frames
 from accel.kernel import Bound, Results
 from accel.nexus import Origin, write
 from accel.pictures import draw
@@ -99,16 +101,25 @@ class Kernels:
         recipe: the kernel.
         bound: the same, where it is made in this process already.
         device: whether one may be used.
+        frame_s: the time that a frame may take.
+        batch: frames that are handed over at once, at the most; 0 for as many as are good.
     """
 
     def __init__(
-        self, recipe: Recipe, bound: Bound | None = None, *, device: bool = True, frame_s: float = 30.0
+        self,
+        recipe: Recipe,
+        bound: Bound | None = None,
+        *,
+        device: bool = True,
+        frame_s: float = 30.0,
+        batch: int = 0,
     ) -> None:
         self._recipe = recipe
-        self._batch = batch_of(recipe.shape, numpy.dtype(recipe.dtype).itemsize)
+        self._batch = batch or batch_of(recipe.shape, numpy.dtype(recipe.dtype).itemsize)
         self._made = bound
         self._frames = numpy.empty((HALVES, 0, *recipe.shape), recipe.dtype)
         self._apart: Apart | None = None
+        self.runs_on, self.problem = "NumPy", ""
         try:
             self._apart = Apart(recipe, self._batch, device=device, frame_s=frame_s)
         except KernelEnded as error:
@@ -116,6 +127,11 @@ class Kernels:
         else:
             self._frames = self._apart.frames
             self.runs_on, self.problem = self._apart.runs_on, self._apart.problem
+
+    @property
+    def frames(self) -> Frames:
+        """Where frames are to be put: (halves, batch, rows, columns). Another place after each `finished`."""
+        return self._frames
 
     def close(self) -> None:
         """End its process."""
@@ -138,23 +154,33 @@ class Kernels:
             half, length = number % HALVES, min(self._batch, part.end - begin)
             damaged += series.read(begin, self._frames[half, :length])
             if waiting is not None:
-                found.append(self._finished(*waiting))
+                found.append(self.finished(*waiting))
                 tell(waiting[2] + waiting[1])
             waiting = (half, length, begin)
-            self._start(*waiting)
+            self.start(*waiting)
         if waiting is not None:
-            found.append(self._finished(*waiting))
+            found.append(self.finished(*waiting))
             tell(part.end)
-        return Made(self._bound().together(found), damaged, self.runs_on, self.problem)
+        return Made(self.bound.together(found), damaged, self.runs_on, self.problem)
 
-    def _start(self, half: int, length: int, begin: int) -> None:
+    def start(self, half: int, length: int, begin: int) -> None:
+        """Have the first so many frames of a half worked on; `begin` is the number of the first one.
+
+        Raises:
+            KernelEnded: a kernel by a user cannot go on.
+        """
         if self._apart is not None:
             try:
                 self._apart.start(half, length, begin)
             except KernelEnded as error:
                 self._give_up(error)
 
-    def _finished(self, half: int, length: int, begin: int) -> Results:
+    def finished(self, half: int, length: int, begin: int) -> Results:
+        """What was found in the frames that were started.
+
+        Raises:
+            KernelEnded: a kernel by a user took too much.
+        """
         if self._apart is not None:
             try:
                 found = self._apart.results()
@@ -162,9 +188,10 @@ class Kernels:
                 return found
             except KernelEnded as error:
                 self._give_up(error)
-        return Runner(None).run(self._bound(), self._frames[half, :length], begin)
+        return Runner(None).run(self.bound, self._frames[half, :length], begin)
 
-    def _bound(self) -> Bound:
+    @property
+    def bound(self) -> Bound:
         """The kernel in this process; making it may take a second."""
         if self._made is None:
             self._made = self._recipe.bind()
@@ -246,13 +273,34 @@ def assemble(
         series: the frames.
     """
     wanted = parts_of(bound, series.count)
+    first = numpy.full((1, *series.shape), invalid(series.dtype), series.dtype)
+    if series.count:
+        series.read(0, first)
     notes = [kept.load(part, note_only=True) for part in wanted]
+    return compose(folder, bound, origin, series.count, first[0], notes, (kept.load(part) for part in wanted))
+
+
+def compose(
+    folder: Path, bound: Bound, origin: Callable[[str], Origin], count: int, first: Frames, notes: Sequence[Made], parts: Iterable[Made],
+    numbers: NDArray[Any] | None = None,
+) -> Reduced:  # fmt: skip
+    """The files from what was made of frames, in order.
+
+    Args:
+        folder: where the files go, as `reduced.nxs` and `reduced.png`.
+        bound: the kernel.
+        origin: what is written of it, given what the parts were made on.
+        count: how many frames.
+        first: one of them, (rows, columns), for the picture.
+        notes: the parts, with or without their results.
+        parts: the parts, each taken once.
+        numbers: of the frames, where they are not 0 to `count`.
+    """
     said = origin(", ".join(dict.fromkeys(note.runs_on for note in notes)))
     sums: dict[str, Any] = {}
 
-    def parts() -> Iterator[tuple[Results, list[Damage]]]:
-        for part in wanted:
-            made = kept.load(part)
+    def seen() -> Iterator[tuple[Results, list[Damage]]]:
+        for made in parts:
             for product in bound.products:
                 if product.axis is not None and product.name in made.results:
                     values = made.results[product.name]
@@ -262,21 +310,25 @@ def assemble(
             yield made.results, made.damaged
 
     file, picture = folder / "reduced.nxs", folder / "reduced.png"
-    small = write(file, bound, said, series.count, parts())
+    small = write(file, bound, said, count, seen(), numbers)
     curves = {
         name: total / numpy.where(number == 0, numpy.nan, number) for name, (total, number) in sums.items()
     }
-    first = numpy.full((1, *series.shape), invalid(series.dtype), series.dtype)
-    if series.count:
-        series.read(0, first)
-    title = f"{bound.kernel.name} {bound.kernel.version} of {said.path}, {series.count} frames"
-    draw(picture, title, first[0], bound, small, curves)
+    draw(
+        picture,
+        f"{bound.kernel.name} {bound.kernel.version} of {said.path}, {count} frames",
+        first,
+        bound,
+        small,
+        curves,
+    )
     damaged = tuple(one for note in notes for one in note.damaged)
     problem = next((note.problem for note in notes if note.problem), "")
-    return Reduced(file, picture, series.count, damaged, said.runs_on, problem, _figures(bound, small))
+    return Reduced(file, picture, count, damaged, said.runs_on, problem, figures_of(bound, small))
 
 
-def _figures(bound: Bound, small: Results) -> dict[str, str]:
+def figures_of(bound: Bound, small: Results) -> dict[str, str]:
+    """Mean, least and most of the numbers of frames, as texts."""
     found = {}
     for product in bound.products:
         values = small.get(product.name)

@@ -15,7 +15,7 @@ from typing import Final
 
 import policies
 from grid import config, logs
-from grid.catalog import bundles, jobs, leases, schema
+from grid.catalog import bundles, jobs, leases, schema, streams
 from grid.catalog import resources as resource_rows
 from grid.catalog.database import Database
 from grid.catalog.genquery import GeneralQueries
@@ -46,6 +46,7 @@ from grid.server.exchange import Services
 from grid.server.metrics import ADDRESS, MetricsEndpoint, ZoneFigures
 from grid.server.supervisor import Role, Supervisor, listen, raise_descriptor_limit
 from grid.server.worker import Worker, stop_on_signals
+from grid.streams.desk import StreamDesk
 from grid.tiers.arrivals import Arrivals
 from grid.tiers.buffers import BufferKeeper, buffer_driver, buffer_settings
 from grid.tiers.computing import DaskComputing
@@ -54,6 +55,7 @@ from grid.tiers.libraries import Libraries, library_settings, make_library, tape
 from grid.tiers.measuring import SpaceMeter
 from grid.tiers.operator import TapeOperator
 from grid.tiers.scrubbing import Scrubber
+from provenance.notes import NoteSigner
 from resources import Driver, ResourceError
 from resources.context import COMMON, ContextError, Kind, Value
 from resources.context import read as read_context
@@ -70,6 +72,7 @@ KEY_FILE: Final = "keys/zone.key"
 PORT_FILE: Final = "run/port"
 VAULT: Final = "vault"
 _POLICY: Final = "policy"
+LOOK_EVERY_S: Final = 0.25
 
 _log = logging.getLogger("beamgrid.app")
 
@@ -268,7 +271,7 @@ def open_zone(folder: Path, settings: Settings | None = None, *, role: str = "")
     )
     stewards = Stewards(settings.stewards)
     desks = (
-        PolicyDesk(namespace, policy, stewards), TapeDesk(namespace, libraries), ReductionDesk(namespace, stewards)
+        PolicyDesk(namespace, policy, stewards), TapeDesk(namespace, libraries), ReductionDesk(namespace, stewards), StreamDesk(namespace)
     )  # fmt: skip
     host = MicroserviceHost(namespace, *desks)
     policy.connect(host)
@@ -369,6 +372,46 @@ def reductions_kept(zone: Zone) -> AbstractContextManager[None]:
     return _threads(reductions=work, more_reductions=work)
 
 
+def carry_streams(zone: Zone, stopping: threading.Event) -> None:
+    """Carry streams of detector frames in this process until told to stop. What they need is loaded when the first one is opened."""
+    while not stopping.wait(LOOK_EVERY_S):
+        with contextlib.suppress(CatalogBusy, CatalogUnavailable), zone.database.read() as tx:
+            if streams.something_waits(tx, zone.namespace.context.lease_id):
+                break
+    if stopping.is_set():
+        return
+    from grid.streams.gateway import Gateway
+
+    settings, keys = (
+        zone.settings,
+        ServiceKeys(zone.folder / zone.settings.signing_keys, zone.folder / zone.settings.authority),
+    )
+
+    def instrument_key(path: str) -> NoteSigner | None:
+        keys.reload()
+        return keys.of_role("instrument", [path], time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+
+    Gateway(
+        zone.database, zone.namespace, zone.policy, zone.host, zone.namespace.context.lease_id, settings.stream_host or settings.host, instrument_key
+    ).run(stopping)  # fmt: skip
+
+
+def stream_gateway(folder: Path, settings: Settings) -> int:
+    """Carry streams of a zone in the foreground until SIGTERM."""
+    logs.set_up(settings.log_format, settings.log_level)
+    os.umask(0o027)
+    _with_zone(folder, settings, "streams", _carry_until_signal)
+    return 0
+
+
+def _carry_until_signal(zone: Zone) -> None:
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    signal.signal(signal.SIGHUP, lambda *_: zone.policy.forget())
+    carry_streams(zone, stopping)
+
+
 def sequencer_of(zone: Zone) -> Sequencer:
     """Who signs and logs for a zone, in this process."""
     folder, settings, contents = zone.folder, zone.settings, Contents(zone.namespace)
@@ -437,6 +480,14 @@ def serve(folder: Path, settings: Settings) -> int:
 
     # the workers come first: their places are those of the counters
     roles = [Role("server", count, run_worker), Role("job", settings.job_workers, run_jobs)]
+    if settings.stream_gateways:
+        roles.append(
+            Role(
+                "stream gateway",
+                settings.stream_gateways,
+                lambda _: _with_zone(folder, settings, "streams", _carry_until_signal),
+            )
+        )
     if endpoint is not None:
         roles.append(Role("metrics", 1, run_metrics))
         _log.info("figures for Prometheus are on http://%s:%d/metrics", ADDRESS, endpoint.port)

@@ -101,6 +101,12 @@ class Settings:
     job_threads: int = _setting(4)
     """Threads of each such process; work of one rule takes at most half of them. Restart."""
 
+    stream_gateways: int = _setting(1)
+    """Processes that carry streams of detector frames; 0 where other hosts do (`beamgrid stream-gateway`). Restart."""
+
+    stream_host: str = _setting("")
+    """The address on which senders of frames and listeners find a gateway; that of the server where it is empty. Restart."""
+
     dask: str = _setting("")
     """A Dask scheduler's address, such as `tcp://10.0.0.1:8786`, on whose workers jobs read and compute; empty for their own
     process. Restart."""

@@ -87,6 +87,12 @@ class FrameTree:
             self._leaves[end - HASH_BYTES : end] = leaf
             return True
 
+    def leaf(self, index: int) -> bytes | None:
+        """A frame's leaf; None where it did not come."""
+        with self._lock:
+            found = bytes(self._leaves[index * HASH_BYTES : (index + 1) * HASH_BYTES])
+        return found if len(found) == HASH_BYTES and found != _ABSENT else None
+
     def encoded(self) -> bytes:
         """The leaves so far, to go on from after a restart."""
         with self._lock:

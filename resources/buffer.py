@@ -172,6 +172,9 @@ class BufferFile(DiskFile):
         self._pay(offset + len(data))
         return super().write(data, offset)
 
+    def make_room(self, size_bytes: int) -> None:
+        self._pay(size_bytes)
+
     def truncate(self, size_bytes: int) -> None:
         self._pay(size_bytes)
         before = self.size()
@@ -228,6 +231,12 @@ class BufferDriver(DiskDriver):
     @property
     def unspent_bytes(self) -> int:
         return self._pool.left
+
+    def take_room_aside(self, count: int) -> None:
+        if count > 0:
+            self._pool.spend(count)
+        else:
+            self._pool.recover(-count)
 
     def stage(self, name: str, size_bytes: int = -1) -> BufferFile:
         if size_bytes > 0:

@@ -2,6 +2,7 @@
 
     VAULT/.beamgrid/resource-id      the marker: which resource this vault belongs to
     VAULT/.beamgrid/staging/NAME     files on their way
+    VAULT/.beamgrid/aside/NAME/      work that outlives its process, such as the spool of a stream
     VAULT/home/anna/scan.h5          files at their logical place
 
 Every step below the vault is an `openat` with O_NOFOLLOW on the folder before it, so neither a name nor a
@@ -10,6 +11,7 @@ without a marker, which is `Offline`, so nothing is ever written there.
 """
 
 import os
+import shutil
 import stat as stat_module
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +36,7 @@ CONTEXT: Final[dict[str, Kind]] = {**COMMON, **LAYOUT}
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE: Final = os.O_NOFOLLOW | os.O_CLOEXEC
 _COPY_CHUNK: Final = 64 << 20
+ASIDE: Final = "aside"
 
 
 class DiskDriver:
@@ -86,6 +89,7 @@ class DiskDriver:
                 os.unlink(name, dir_fd=self._staging)
             os.unlink(f"{RESERVED}/resource-id", dir_fd=self._root)
             os.rmdir(f"{RESERVED}/staging", dir_fd=self._root)
+            shutil.rmtree(f"{RESERVED}/{ASIDE}", ignore_errors=True, dir_fd=self._root)
             os.rmdir(RESERVED, dir_fd=self._root)
         self._forget()
 
@@ -254,6 +258,32 @@ class DiskDriver:
                 facts = os.stat(place.components[-1], dir_fd=folder, follow_symlinks=False)
                 if not stat_module.S_ISREG(facts.st_mode):
                     raise
+
+    def staged_path(self, name: str) -> Path:
+        """Where a staged file lies, for a library that writes it itself; `make_room` of the open file goes before it."""
+        return Path(self._vault) / RESERVED / "staging" / self._staged_name(name)
+
+    def folder_aside(self, name: str) -> Path:
+        """A folder of the vault that is no part of its tree, for work that outlives its process; made where it is not there.
+
+        `take_room_aside` goes before what is written into it.
+        """
+        folder = Path(self._vault) / RESERVED / ASIDE / self._staged_name(name)
+        with translated(f"making a folder aside in `{self._vault}`"):
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def take_room_aside(self, count: int) -> None:
+        """So many bytes are going to be written aside, or, below zero, were removed from there.
+
+        Raises:
+            OutOfSpace: there are not so many.
+        """
+
+    def bytes_aside(self) -> int:
+        """How many bytes lie aside."""
+        folder = Path(self._vault) / RESERVED / ASIDE
+        return sum(path.stat().st_size for path in folder.glob("*/segment-*"))
 
     def set_posix(self, place: VaultPath, *, mode: int, gid: int | None) -> str:
         """Give a folder a mode and a group, making it where it is not there; what it makes later follows a setgid bit.

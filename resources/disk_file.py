@@ -98,6 +98,13 @@ class DiskFile:
             write_back(self._descriptor)
         return done
 
+    def make_room(self, size_bytes: int) -> None:
+        """Say that a library is going to let the file grow to so many bytes through its path.
+
+        Raises:
+            OutOfSpace: there is no room.
+        """
+
     def _write_direct(self, view: memoryview, offset: int) -> int:
         """Write whole blocks past the page cache; returns how much that was, 0 where this is no case for it."""
         whole = len(view) - len(view) % _BLOCK

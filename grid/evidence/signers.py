@@ -99,6 +99,11 @@ class ServiceKeys:
             raise NoKey(f"no key of the role `log` is in `{self._private}`")
         return found.signer
 
+    def of_role(self, role: str, paths: Sequence[str], time: str) -> NoteSigner | None:
+        """The key of a role that may sign at these paths now; None where there is none."""
+        found = self._best(role, time, paths)
+        return found.signer if found is not None else None
+
     def _best(self, role: str, time: str, paths: Sequence[str]) -> ServiceKey | None:
         """The latest key of a role that is valid; one that was revoked signs nothing."""
         revoked = self.authority.revocations if self.authority is not None else {}

@@ -64,6 +64,32 @@ class Stating:
             read = [self._object(tx, caller, text) for text in inputs]
             return self._want(tx, caller, kind, subjects, said, read)
 
+    def of_frames(
+        self, caller: Caller, text: str, root: str, others: Sequence[str], said: Mapping[str, Any]
+    ) -> int:
+        """Ask for the statement of an instrument about the frames of a stream.
+
+        Args:
+            caller: who wrote the stream's files.
+            text: of the file that joins its frames.
+            root: of the tree over its frames, in hexadecimal digits.
+            others: paths of the files that hold them.
+            said: the predicate, as in `of_objects`.
+
+        Returns:
+            The statement's id.
+
+        Raises:
+            NotFound, AccessDenied, InvalidArgument: as `of_objects`, where the caller has to be allowed to write them.
+        """
+        with self._context.database.write() as tx:
+            subjects = [WantedSubject(0, self._context.path(text).text, digest={TREE: root})]
+            for path in [self._context.path(one).text for one in (text, *others)]:
+                found = self._context.data_object(tx, path)
+                self._context.require(tx, found.acl_id, caller, Access.WRITE, path, False)
+                subjects.append(WantedSubject(found.id, path, statements.version_of(tx, found.id)))
+            return self._want(tx, caller, "acquisition", subjects, said, [])[0]
+
     def of_place(self, caller: Caller, kind: str, text: str, said: Mapping[str, Any]) -> int:
         """Ask for a statement about a collection as such. Raises as `of_objects`."""
         path = self._allowed(caller, text)

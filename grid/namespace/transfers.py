@@ -67,6 +67,13 @@ class OpenForReading:
         self.position += count
         return count
 
+    def read_at(self, offset: int, count: int) -> bytes:
+        """Bytes from anywhere; fewer only at the end. Leaves the position."""
+        buffer = memoryview(bytearray(count))
+        with storage_errors():
+            got = self.file.read_into(buffer, offset)
+        return bytes(buffer[:got])
+
     def size(self) -> int:
         with storage_errors():
             return self.file.size()

@@ -27,13 +27,11 @@ from grid.namespace import (
     ChecksumRequest,
     MetadataOperation,
     Namespace,
-    OpenForReading,
     TrimRequest,
     WriteRequest,
 )
 from grid.namespace import Subject as MetadataSubject
 from grid.namespace.fixity import NOT_GOOD, ON_TAPE
-from grid.namespace.storage import storage_errors
 from grid.policy import attributes
 from microservices import ByteReader, Grid, MicroserviceError, Standing, declarations
 from provenance.chunks import ChunkTree
@@ -274,7 +272,7 @@ class _CallersGrid:
                 _log.warning("`%s` is read here: %s", path, error)
 
     def open(self, path: str) -> ByteReader:
-        return _Reader(self._namespace.objects.open_for_reading(self._caller, path))
+        return self._namespace.objects.open_for_reading(self._caller, path)
 
     def checksum(self, path: str, *, verify: bool) -> str:
         checksums = self._namespace.checksums
@@ -374,22 +372,3 @@ class _CallersGrid:
 
 def _attestation(kind: str, made: Sequence[int]) -> dict[str, Any]:
     return {"id": " ".join(map(str, made)), "predicate": kind}
-
-
-class _Reader:
-    """A data object's bytes for a microservice."""
-
-    def __init__(self, opened: OpenForReading) -> None:
-        self._opened = opened
-
-    def size(self) -> int:
-        return self._opened.size()
-
-    def read_at(self, offset: int, count: int) -> bytes:
-        buffer = memoryview(bytearray(count))
-        with storage_errors():
-            got = self._opened.file.read_into(buffer, offset)
-        return bytes(buffer[:got])
-
-    def close(self) -> None:
-        self._opened.close()

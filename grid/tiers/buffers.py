@@ -167,4 +167,9 @@ class BufferKeeper:
             staged += file.size()
             file.close()
         with self._database.write() as tx:
-            return space.recount(tx, resource.id, staged_bytes=staged, unspent_bytes=driver.unspent_bytes)
+            return space.recount(
+                tx,
+                resource.id,
+                staged_bytes=staged + driver.bytes_aside(),
+                unspent_bytes=driver.unspent_bytes,
+            )

@@ -3,11 +3,12 @@
 from alembic import context
 from sqlalchemy import Connection
 
-from grid.catalog import kernel_tables, statement_tables, tier_tables, views
+from grid.catalog import kernel_tables, statement_tables, stream_tables, tier_tables, views
 from grid.catalog.tables import metadata
 
 assert tier_tables.tape_libraries.metadata is metadata  # its tables are among those
 assert kernel_tables.kernels.metadata is metadata
+assert stream_tables.streams.metadata is metadata
 assert statement_tables.statements.metadata is metadata
 
 

@@ -1,0 +1,1 @@
+"""Streams of detector frames: taken in, reduced, decided about and stored while they pass."""

@@ -1,0 +1,499 @@
+"""The rules of a zone on a stream: what they see of a frame, what they have kernels find in it, and what becomes of it.
+
+`during frame arrive` runs for every frame, with what kernels found in it; `before frame store` says whether a frame that was vetoed may go. A frame goes
+only where every rule that was asked about it refused it with `FRAME_VETOED`: a rule that fails, or refuses for another reason, keeps it. Facts of the catalog
+that rules ask for are looked up once a second.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from accel.errors import AccelError
+from accel.kernel import Results
+from grid.catalog import avus
+from grid.catalog import collections as collection_rows
+from grid.catalog.database import Database
+from grid.policy.engine import PolicyEngine
+from grid.policy.host import CatalogFacts
+from grid.streams.figures import Figures
+from grid.streams.kernels import Decoder, StreamKernel
+from grid.streams.messages import Image, Start
+from grid.streams.pipeline import Verdict
+from rules import Entity, Frame, Refused, RuleFailed
+from rules.index import Candidate
+from rules.runtime import frame_slots
+from rules.values import as_text
+
+FRESH_S: Final = 1.0
+"""So old may a fact of the catalog be."""
+
+VETOED_CODE: Final = "FRAME_VETOED"
+COUNTS: Final = ("count", "hits", "pixels", "kept")
+"""Products that say how much there is in a frame; the first one that a kernel has is its peaks."""
+
+KernelKey = tuple[str, tuple[tuple[str, float], ...], str]
+"""Name, version and digest; parameters; the file with more of them."""
+
+MakeKernel = Callable[[KernelKey, Start], StreamKernel]
+Told = Callable[[str, Mapping[str, Any]], None]
+
+_log = logging.getLogger("beamgrid.streams")
+
+
+class _NeedsKernel(Exception):
+    """A rule asks for a kernel that did not look at these frames yet."""
+
+    def __init__(self, key: KernelKey) -> None:
+        super().__init__(key[0])
+        self.key = key
+
+
+class FrameReduction(Mapping[str, Any]):
+    """What a kernel found in one frame, as rules read it."""
+
+    __slots__ = ("_device", "_kernel", "_place", "_results")
+
+    def __init__(self, kernel: str, device: str, results: Results, place: int) -> None:
+        self._kernel = kernel
+        self._device = device
+        self._results = results
+        self._place = place
+
+    def __getitem__(self, name: str) -> Any:
+        if name == "peaks":
+            own = next((self._results[one] for one in COUNTS if one in self._results), None)
+            return int(own[self._place]) if own is not None else 0
+        if name == "figures":
+            return {
+                name: float(values[self._place])
+                for name, values in self._results.items()
+                if values.ndim == 1 and len(values) > self._place
+            }
+        return {"frames": 1, "damaged": 0, "kernel": self._kernel, "device": self._device}.get(name)
+
+    def __iter__(self) -> Any:
+        return iter(("peaks", "figures", "frames", "damaged", "kernel", "device"))
+
+    def __len__(self) -> int:
+        return 6
+
+
+class StreamFacts(CatalogFacts):
+    """What rules on a stream may ask and do."""
+
+    def __init__(self, database: Database, path: str, at: Mapping[str, str]) -> None:
+        super().__init__(database.read)
+        self._database = database
+        self._path = path
+        self._at = at
+        self._known: dict[Any, tuple[float, Any]] = {}
+        self.now = 0.0
+        self.place = 0
+        self.results: dict[KernelKey, Results] = {}
+        self.kernels: Mapping[KernelKey, StreamKernel] = {}
+        self.emitted: list[tuple[str, Mapping[str, Any]]] = []
+
+    def _fresh(self, key: Any, look: Callable[[], Any]) -> Any:
+        known = self._known.get(key)
+        if known is None or self.now - known[0] > FRESH_S:
+            known = self._known[key] = (self.now, look())
+        return known[1]
+
+    def attribute(self, entity: Entity, name: str) -> Any:
+        return self._fresh(
+            ("attribute", entity.kind, entity.key, name),
+            lambda: super(StreamFacts, self).attribute(entity, name),
+        )
+
+    def metadata(self, entity: Entity, attribute: str) -> str | None:
+        found: str | None = self._fresh(
+            ("metadata", entity.kind, entity.key, attribute), lambda: self._metadata(entity, attribute)
+        )
+        return found
+
+    def _metadata(self, entity: Entity, attribute: str) -> str | None:
+        if entity.kind not in ("Visit", "Proposal", "Session"):
+            return super().metadata(entity, attribute)
+        return dict(self._described(str(entity.key))).get(attribute)
+
+    def _described(self, named: str) -> list[tuple[str, str]]:
+        """The metadata of the collection above the stream that has a name: a visit, a proposal."""
+        parts = self._path.split("/")
+        if named not in parts:
+            return []
+        place = "/".join(parts[: len(parts) - parts[::-1].index(named)])
+        with self._database.read() as tx:
+            found = collection_rows.by_path_or_none(tx, place)
+            if found is None:
+                return []
+            return [(avu.attribute, avu.value) for _, avu in avus.of_entity(tx, found.id)]
+
+    def look_up(self, name: str, arguments: Mapping[str, Any]) -> Any:
+        key = (name, *((one, as_text(value)) for one, value in arguments.items()))
+        return self._fresh(key, lambda: self._look_up(name, arguments))
+
+    def _look_up(self, name: str, arguments: Mapping[str, Any]) -> Any:
+        if name != "params_of":
+            return super().look_up(name, arguments)
+        found = {}
+        for attribute, value in self._described(as_text(arguments["visit"])):
+            number = avus.number_of(value)
+            if attribute.startswith("kernel.") and number is not None:
+                found[attribute.removeprefix("kernel.")] = number
+        return found
+
+    def call(self, name: str, arguments: Mapping[str, Any], token: str) -> Any:
+        if name != "run_kernel":
+            return super().call(name, arguments, token)
+        if arguments.get("object"):
+            raise RuleFailed(
+                "RULE_ERROR", "while frames arrive, `run_kernel` looks at them, and at no object", name
+            )
+        kernel, params = arguments["kernel"], arguments.get("params") or {}
+        key = (
+            kernel.name,
+            tuple(sorted((one, float(value)) for one, value in params.items())),
+            as_text(arguments.get("settings") or ""),
+        )
+        results = self.results.get(key)
+        if results is None:
+            raise _NeedsKernel(key)
+        return FrameReduction(kernel.name, self.kernels[key].runs_on, results, self.place)
+
+    def emit(self, name: str, carried: Mapping[str, Any]) -> None:
+        self.emitted.append((name, carried))
+
+    def note(self, text: str) -> None:
+        self.emitted.append(("note", {"text": text}))
+
+
+@dataclass(slots=True)
+class _Rule:
+    """A rule with everything that is the same for all frames."""
+
+    candidate: Candidate
+    facts: StreamFacts
+    slots: list[Any]
+    places: dict[str, int] = field(default_factory=dict)
+
+
+class FrameRules:
+    """Reduces frames and decides about them, as the policy says.
+
+    Args:
+        policy: of the zone.
+        database: the catalog.
+        path: of the stream's file.
+        stream: the stream as rules see it; its facts are kept right here.
+        context: other entities by name.
+        channel: of the images that kernels look at; the first one where it is empty.
+        make: makes a kernel ready.
+        tell: is told what rules emit, and what was found.
+        figures: counts.
+    """
+
+    def __init__(
+        self, policy: PolicyEngine, database: Database, path: str, stream: Entity, context: Mapping[str, Any], channel: str, make: MakeKernel, tell: Told,
+        figures: Figures,
+    ) -> None:  # fmt: skip
+        self._policy = policy
+        self._database = database
+        self._path = path
+        self._stream = stream
+        self._context = context
+        self._channel = channel
+        self._make = make
+        self._tell = tell
+        self._figures = figures
+        self._generation = -1
+        self._arrive: list[_Rule] = []
+        self._store: list[_Rule] = []
+        self._progress: list[_Rule] = []
+        self._start: Start | None = None
+        self._decoder: Decoder | None = None
+        self.kernels: dict[KernelKey, StreamKernel] = {}
+        self._broken: dict[KernelKey, str] = {}
+        self.damaged: dict[int, str] = {}
+        self._kept = self._hits = self._reduced = self._frames = 0
+        self._told_wrong: set[str] = set()
+
+    # -- as the pipeline's judge -----------------------------------------------------------------------------
+
+    def begin(self, start: Start) -> None:
+        self._start = start
+        self._decoder = Decoder(self._channel or start.channels[0])
+        self._renew()
+
+    @property
+    def is_needed(self) -> bool:
+        self._renew()
+        return bool(self._arrive or self._store)
+
+    def judge(self, images: Sequence[Image], segment: int, *, reduce: bool) -> list[Verdict]:
+        """As `Judge`; frames of one segment."""
+        assert self._start is not None, "a series began"
+        if not reduce:
+            return [self._without_kernels(image) for image in images]
+        now = time.monotonic()
+        facts = self._fresh_facts(now)
+        results: dict[KernelKey, Results] = {}
+        damaged = self._reduced_by(images, list(self.kernels), results, segment)
+        for one in facts:
+            one.results, one.kernels = results, self.kernels
+        before = (self._kept, self._hits, self._reduced, self._frames)
+        while True:
+            try:
+                found = [self._one(image, place, damaged) for place, image in enumerate(images)]
+                break
+            except _NeedsKernel as need:
+                self._kept, self._hits, self._reduced, self._frames = before
+                for one in facts:
+                    one.emitted.clear()
+                damaged |= self._another(need.key, images, results, segment)
+        self.damaged |= damaged
+        self._report(images, found, facts)
+        return found
+
+    def _fresh_facts(self, now: float) -> list[StreamFacts]:
+        facts = [rule.facts for rule in (*self._arrive, *self._store)]
+        for one in facts:
+            one.now = now
+        return facts
+
+    def _without_kernels(self, image: Image) -> Verdict:
+        """A frame for which there is no time: vetoed."""
+        frame = Entity(
+            "Frame", image.number, str(image.number), {"number": image.number, "hits": 0, "vetoed": True}
+        )
+        drop = self._may_go(frame)
+        self._count(0, drop)
+        return Verdict(0, True, drop)
+
+    def _one(self, image: Image, place: int, damaged: Mapping[int, str]) -> Verdict:
+        if image.number in damaged:
+            self._frames += 1
+            return Verdict(damaged=damaged[image.number])
+        facts = {"number": image.number, "hits": 0, "vetoed": False}
+        frame = Entity("Frame", image.number, "", facts)
+        self._now_of(self._stream)
+        values: dict[str, Any] = {}
+        now = datetime.now(UTC)
+        for rule in self._arrive:
+            rule.facts.place = place
+            emitted = len(rule.facts.emitted)
+            self._run(rule, frame, now, values)
+            for name, carried in rule.facts.emitted[emitted:]:
+                if name == "veto" and carried.get("frame", image.number) == image.number:
+                    values["frame.vetoed"] = True
+        facts["hits"], facts["vetoed"] = (
+            int(values.get("frame.hits", 0)),
+            bool(values.get("frame.vetoed", False)),
+        )
+        drop = bool(facts["vetoed"]) and self._may_go(frame)
+        self._count(int(facts["hits"]) if not facts["vetoed"] else 0, drop)
+        return Verdict(int(facts["hits"]), bool(facts["vetoed"]), drop)
+
+    def _count(self, hits: int, drop: bool) -> None:
+        self._frames += 1
+        self._reduced += 1
+        self._kept += not drop
+        self._hits += hits > 0
+
+    def _now_of(self, stream: Entity) -> None:
+        """The stream as it is before this frame."""
+        facts = stream.facts
+        facts["frames"] = self._frames
+        facts["kept_fraction"] = self._kept / self._frames if self._frames else 1.0
+        facts["hit_rate"] = self._hits / self._reduced if self._reduced else 0.0
+
+    def _run(self, rule: _Rule, frame: Entity, now: datetime, values: dict[str, Any]) -> None:
+        """One `during` rule on a frame; one that fails does nothing."""
+        active, at = rule.candidate
+        slots = rule.slots.copy()
+        place = rule.places.get("frame")
+        if place is not None:
+            slots[place] = frame
+        run = Frame(active.rule.id, slots, at, now, rule.facts, self._policy.timezone)
+        run.event_values = values
+        try:
+            compiled = active.compiled
+            if compiled.guards(run):
+                compiled.body(run)
+            else:
+                compiled.otherwise(run)
+        except RuleFailed as failure:
+            self._wrong(active.rule.id, str(failure))
+
+    def _may_go(self, frame: Entity) -> bool:
+        """Whether the rules let a vetoed frame be dropped."""
+        now, refused = datetime.now(UTC), False
+        for rule in self._store:
+            active, at = rule.candidate
+            slots = rule.slots.copy()
+            place = rule.places.get("frame")
+            if place is not None:
+                slots[place] = frame
+            run = Frame(active.rule.id, slots, at, now, rule.facts, self._policy.timezone)
+            try:
+                compiled = active.compiled
+                if compiled.guards(run):
+                    compiled.body(run)
+                else:
+                    compiled.otherwise(run)
+            except Refused as refusal:
+                if refusal.code != VETOED_CODE:
+                    self._wrong(active.rule.id, f"frames are kept: {refusal}")
+                    return False
+                refused = True
+            except RuleFailed as failure:
+                self._wrong(active.rule.id, f"frames are kept: {failure}")
+                return False
+        return refused
+
+    def _wrong(self, rule: str, what: str) -> None:
+        """Say what a rule stumbled over, once."""
+        if (said := f"{rule}: {what}") not in self._told_wrong and len(self._told_wrong) < 100:
+            self._told_wrong.add(said)
+            self._figures.problem = said
+            _log.warning("on the stream to %s: %s", self._path, said)
+            self._tell("problem", {"rule": rule, "text": what})
+
+    # -- kernels ---------------------------------------------------------------------------------------------
+
+    def _another(
+        self, key: KernelKey, images: Sequence[Image], results: dict[KernelKey, Results], segment: int
+    ) -> dict[int, str]:
+        """Have one more kernel look at these frames, and at all that follow."""
+        assert self._start is not None, "a series began"
+        if key not in self._broken:
+            try:
+                self.kernels[key] = self._make(key, self._start)
+                return self._reduced_by(images, [key], results, segment)
+            except AccelError as error:
+                self._give_up(key, str(error))
+        results[key] = {}
+        return {}
+
+    def _give_up(self, key: KernelKey, why: str) -> None:
+        kernel = self.kernels.pop(key, None)
+        if kernel is not None:
+            kernel.flush()
+            kernel.close()
+        self._broken[key] = why
+        self._wrong(key[0], f"the kernel is not asked any more: {why}")
+
+    def _reduced_by(
+        self,
+        images: Sequence[Image],
+        keys: Sequence[KernelKey],
+        results: dict[KernelKey, Results],
+        segment: int,
+    ) -> dict[int, str]:
+        """Fill in what kernels find; returns the frames that cannot be decoded."""
+        for key in self._broken:
+            results[key] = {}
+        if not keys:
+            return {}
+        assert self._decoder is not None, "a series began"
+        began, first = time.perf_counter(), self.kernels[keys[0]].frames
+        damaged = self._decoder.decode(images, first[: len(images)])
+        self._figures.spent("decode", time.perf_counter() - began)
+        numbers = [image.number for image in images]
+        for key in keys:
+            kernel = self.kernels[key]
+            if key != keys[0]:
+                kernel.frames[: len(images)] = first[: len(images)]
+        for key in keys:
+            began = time.perf_counter()
+            try:
+                results[key] = self.kernels[key].run(len(images), numbers, segment)
+                self._figures.runs_on = self.kernels[key].runs_on
+                if self.kernels[key].problem:
+                    self._figures.problem = self.kernels[key].problem
+            except AccelError as error:
+                self._give_up(key, str(error))
+                results[key] = {}
+            self._figures.spent("kernels", time.perf_counter() - began)
+        return damaged
+
+    def close(self) -> None:
+        """End the kernels' processes."""
+        for kernel in self.kernels.values():
+            kernel.close()
+        if self._decoder is not None:
+            self._decoder.close()
+
+    # -- rules -----------------------------------------------------------------------------------------------
+
+    def _renew(self) -> None:
+        """Take over a policy that was changed meanwhile."""
+        bundle = self._policy.bundle.current
+        if bundle.generation == self._generation:
+            return
+        self._generation = bundle.generation
+        self._arrive = self._rules("during", "frame arrive")
+        self._store = self._rules("before", "frame store")
+        self._progress = self._rules("during", "stream progress")
+
+    def _rules(self, phase: str, event: str) -> list[_Rule]:
+        found = []
+        for active, at in self._policy.bundle.current.active.candidates(phase, event, self._path):
+            entities = {**self._context, **_captured(at), "stream": self._stream}
+            body = active.rule.body
+            names = {body.names[slot]: slot for slot, _ in body.entities}
+            facts = StreamFacts(self._database, self._path, at)
+            found.append(_Rule((active, at), facts, frame_slots(body, entities), names))
+        return found
+
+    def progress(self) -> None:
+        """Run the `during stream progress` rules; called now and then, by the thread that judges or another one."""
+        now, values = datetime.now(UTC), dict[str, Any]()
+        snapshot = Entity("Stream", self._stream.key, self._stream.name, dict(self._stream.facts))
+        self._now_of(snapshot)
+        for rule in self._progress:
+            rule.facts.now = time.monotonic()
+            place = rule.places.get("stream")
+            if place is not None:
+                rule.slots[place] = snapshot
+            self._run(rule, Entity("Frame", self._frames, "", {"number": self._frames}), now, values)
+            for name, carried in rule.facts.emitted:
+                self._tell(name, carried)
+            rule.facts.emitted.clear()
+
+    def _report(
+        self, images: Sequence[Image], found: Sequence[Verdict], facts: Sequence[StreamFacts]
+    ) -> None:
+        """Count, and tell who listens."""
+        reduced = sum(not one.damaged for one in found)
+        self._figures.add(reduced=reduced, hits=sum(one.hits > 0 and not one.vetoed for one in found))
+        self._tell(
+            "frames", {"first": images[0].number, "last": images[-1].number, "hits": [one.hits for one in found],
+                       "vetoed": [image.number for image, one in zip(images, found, strict=True) if one.vetoed]},
+        )  # fmt: skip
+        for one in facts:
+            for name, carried in one.emitted:
+                self._tell(name, carried)
+            one.emitted.clear()
+
+
+def _captured(at: Mapping[str, str]) -> dict[str, Entity]:
+    """The entities that the captures of a location name."""
+    found = {}
+    for name, kind in (
+        ("proposal", "Proposal"),
+        ("visit", "Visit"),
+        ("session", "Session"),
+        ("publication", "Publication"),
+    ):
+        if name in at:
+            found[name] = Entity(
+                kind,
+                at[name],
+                at[name],
+                {"id": at[name], **{n: at[n] for n in ("proposal", "beamline") if n in at}},
+            )
+    return found

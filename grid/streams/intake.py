@@ -1,0 +1,179 @@
+"""Where frames come in: the sockets of both formats, with as few messages waiting in them as make sense, so that what is slow is felt by who sends."""
+
+import time
+from typing import Any, Final, Protocol
+
+import zmq
+
+from grid.streams import framed
+from grid.streams.cbor import encode
+from grid.streams.errors import MessageRefused, StreamFailed
+from grid.streams.received import DECTRIS, OWN
+
+WAITING_MESSAGES: Final = 8
+MOST_MESSAGE: Final = 2 << 30
+LINGER_MS: Final = 1000
+
+
+Mark = tuple[int, int]
+"""A sender, and how many images it sent."""
+
+
+class Intake(Protocol):
+    """What messages come out of. For one thread."""
+
+    address: str
+    format: str
+
+    def receive(self, timeout_s: float) -> list[Any] | None:
+        """The parts of the next message; None where none comes in that time."""
+
+    def refuse(self, reason: str) -> None:
+        """Tell who sent the last message that it was not taken."""
+
+    @property
+    def mark(self) -> Mark:
+        """What stands for every message that was received so far."""
+
+    def acknowledge(self, mark: Mark) -> None:
+        """Tell who sends that the images up to a mark are on stable storage, or were not wanted. Any thread may."""
+
+    def close(self) -> None: ...
+
+
+class DectrisIntake:
+    """Pulls from a detector, or from what plays one.
+
+    Args:
+        address: of its stream interface, such as `tcp://eiger:31001`.
+        bind: let the sender connect to us instead.
+    """
+
+    format = DECTRIS
+    mark: Mark = (0, 0)
+
+    def __init__(self, address: str, *, bind: bool = False) -> None:
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.PULL)
+        self._socket.setsockopt(zmq.RCVHWM, WAITING_MESSAGES)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, MOST_MESSAGE)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        try:
+            if bind:
+                self._socket.bind(address)
+                address = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
+            else:
+                self._socket.connect(address)
+        except zmq.ZMQError as error:
+            self.close()
+            raise StreamFailed(
+                f"`{address}` cannot be {'listened on' if bind else 'connected to'}: {error}"
+            ) from error
+        self.address = address
+
+    def receive(self, timeout_s: float) -> list[Any] | None:
+        if not self._socket.poll(int(timeout_s * 1000)):
+            return None
+        return [frame.buffer for frame in self._socket.recv_multipart(copy=False)]
+
+    def refuse(self, reason: str) -> None:
+        """A detector does not listen."""
+
+    def acknowledge(self, mark: Mark) -> None:
+        """A detector does not listen."""
+
+    def close(self) -> None:
+        self._socket.close()
+        self._context.term()
+
+
+class OwnIntake:
+    """Listens for one sender of the grid's own format at a time, and acknowledges what is stored.
+
+    Args:
+        address: to listen on, such as `tcp://127.0.0.1:*`.
+        stream: whose frames they have to be.
+        token: that the sender has to know.
+        credit: how many frames may be on their way.
+    """
+
+    format = OWN
+
+    def __init__(self, address: str, stream: int, token: str, credit: int) -> None:
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.ROUTER)
+        self._socket.setsockopt(zmq.RCVHWM, WAITING_MESSAGES)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, MOST_MESSAGE)
+        self._socket.setsockopt(zmq.LINGER, LINGER_MS)
+        self._socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+        try:
+            self._socket.bind(address)
+        except zmq.ZMQError as error:
+            self._socket.close()
+            self._context.term()
+            raise StreamFailed(f"`{address}` cannot be listened on: {error}") from error
+        self.address = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
+        self._claim = (stream, token)
+        self._credit = credit
+        self._known: bytes | None = None
+        self._last = b""
+        self._sender = self._images = self._stored = 0
+        self._told = -1
+
+    def receive(self, timeout_s: float) -> list[Any] | None:
+        deadline = time.monotonic() + timeout_s
+        while True:
+            self._answer_when_due()
+            left = deadline - time.monotonic()
+            if not self._socket.poll(int(max(min(left, 0.02), 0.0) * 1000)):
+                if left <= 0:
+                    return None
+                continue
+            frames = self._socket.recv_multipart(copy=False)
+            sender, parts = frames[0].bytes, [frame.buffer for frame in frames[1:]]
+            self._last = sender
+            if sender == self._known:
+                self._images += 1
+                return parts
+            try:
+                claimed = framed.claim(parts)
+            except MessageRefused as error:
+                self.refuse(str(error))
+                continue
+            if claimed != self._claim:
+                self.refuse(
+                    "this sender did not show the token of the stream"
+                    if claimed is None
+                    else "the token is not that of the stream"
+                )
+                continue
+            self._known = sender
+            self._sender, self._images, self._stored, self._told = self._sender + 1, 0, 0, -1
+            return parts
+
+    def refuse(self, reason: str) -> None:
+        self._send(self._last, {"refused": reason})
+
+    @property
+    def mark(self) -> Mark:
+        return self._sender, self._images
+
+    def acknowledge(self, mark: Mark) -> None:
+        if mark[0] == self._sender:
+            self._stored = max(self._stored, mark[1])
+
+    def _answer_when_due(self) -> None:
+        if self._known is not None and self._stored != self._told:
+            self._told = self._stored
+            self._send(self._known, {"stored": self._told, "credit": self._credit})
+
+    def _send(self, to: bytes, said: dict[str, Any]) -> None:
+        try:
+            self._socket.send_multipart([to, encode(said)], zmq.NOBLOCK)
+        except zmq.ZMQError:
+            return  # whoever it was is gone, or does not read; the next answer says more than this one
+
+    def close(self) -> None:
+        self._answer_when_due()
+        self._socket.close()
+        self._context.term()

@@ -1,0 +1,198 @@
+"""What was decided about each frame, and the notes that were signed meanwhile: small files beside the spool, from which a stream is taken up again.
+
+The beginning of the series and its end have files of their own, which are there as a whole or not at all.
+
+A frame has 48 bytes: its number (8), what became of it (1), zeros (7), its leaf (32), big-endian. A frame that is there twice is what the last one says. Notes
+are lines of JSON: the note, and the frames that are in it as first and last.
+"""
+
+import json
+import os
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Any, Final
+
+from grid.streams.received import Received, read
+from grid.streams.spool import Spooled, replay
+from provenance.notes import Note, decoded
+
+_ENTRY: Final = struct.Struct(">QB7x32s")
+FRAMES_FILE: Final = "frames"
+NOTES_FILE: Final = "notes"
+BEGINNING_FILE: Final = "beginning"
+END_FILE: Final = "end"
+
+
+class Fate(IntEnum):
+    """What became of a frame."""
+
+    MISSING = 0
+    STORED = 1
+    VETOED = 2
+    DAMAGED = 3
+    DROPPED = 4
+
+
+MEANING: Final = {
+    Fate.MISSING: "never came", Fate.STORED: "stored", Fate.VETOED: "dropped by a veto", Fate.DAMAGED: "came, and cannot be decoded",
+    Fate.DROPPED: "dropped because the kernels were too slow",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One frame."""
+
+    number: int
+    fate: Fate
+    leaf: bytes
+
+
+class Journal:
+    """The files of one stream.
+
+    Args:
+        folder: that of its spool.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._frames = _open(folder / FRAMES_FILE, _ENTRY.size)
+        self._notes = _open(folder / NOTES_FILE, 1)
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Note frames; `sync` puts them on stable storage."""
+        os.write(self._frames, b"".join(_ENTRY.pack(one.number, one.fate, one.leaf) for one in entries))
+
+    def add_note(self, note: str, frames: list[tuple[int, int]]) -> None:
+        os.write(self._notes, json.dumps({"note": note, "frames": frames}).encode() + b"\n")
+
+    def begin(self, received: Received) -> None:
+        """Keep the beginning of the series."""
+        lengths = [len(part) for part in received.parts]
+        head = json.dumps([received.format, lengths]).encode() + b"\n"
+        _whole(self._folder / BEGINNING_FILE, head + b"".join(bytes(part) for part in received.parts))
+
+    def end(self, reason: str) -> None:
+        """Note that nothing more is taken in, and why where that is not its own end."""
+        _whole(self._folder / END_FILE, json.dumps({"reason": reason}).encode())
+
+    def sync(self) -> None:
+        """Return once everything is on stable storage."""
+        os.fdatasync(self._frames)
+        os.fdatasync(self._notes)
+
+    def close(self) -> None:
+        os.close(self._frames)
+        os.close(self._notes)
+
+
+def _open(path: Path, size: int) -> int:
+    """A file to append to; a last entry that is not whole is cut off."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+    length = os.fstat(file).st_size
+    if length % size:
+        os.ftruncate(file, length - length % size)
+    if size == 1 and length:
+        data = path.read_bytes()
+        os.ftruncate(file, data.rfind(b"\n") + 1)
+    return file
+
+
+def _whole(path: Path, data: bytes) -> None:
+    part = path.with_suffix(".part")
+    with part.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What an earlier gateway left of a stream.
+
+    Attributes:
+        folder: of the stream.
+        stream_id: of the stream.
+    """
+
+    folder: Path
+    stream_id: str
+
+    @property
+    def beginning(self) -> Received | None:
+        """Of the series; None where it did not begin."""
+        path = self.folder / BEGINNING_FILE
+        if not path.exists():
+            return None
+        head, _, body = path.read_bytes().partition(b"\n")
+        form, lengths = json.loads(head)
+        parts, place = [], 0
+        for length in lengths:
+            parts.append(memoryview(body)[place : place + length])
+            place += length
+        return read(form, parts, None)
+
+    @property
+    def end(self) -> str | None:
+        """Why nothing more is taken in, empty for its own end; None where more may come."""
+        path = self.folder / END_FILE
+        return str(json.loads(path.read_bytes())["reason"]) if path.exists() else None
+
+    @property
+    def spooled(self) -> Iterator[Spooled]:
+        """The records of its spool, in order."""
+        return replay(self.folder, self.stream_id)
+
+    @property
+    def known(self) -> list[Entry]:
+        """The frames that were decided about; a frame that is there twice counts as the last one says."""
+        return list({one.number: one for one in entries(self.folder)}.values())
+
+    @property
+    def signed(self) -> set[int]:
+        """The frames that are in notes."""
+        return {
+            number
+            for one in notes(self.folder)
+            for first, last in one["frames"]
+            for number in range(first, last + 1)
+        }
+
+    @property
+    def last_note(self) -> Note | None:
+        """The last note that was signed."""
+        found = notes(self.folder)
+        return decoded(found[-1]["note"]) if found else None
+
+
+def entries(folder: Path) -> list[Entry]:
+    """The frames that were noted, as the file has them."""
+    data = (folder / FRAMES_FILE).read_bytes() if (folder / FRAMES_FILE).exists() else b""
+    whole = len(data) // _ENTRY.size * _ENTRY.size
+    return [
+        Entry(number, Fate(fate), leaf)
+        for number, fate, leaf in _ENTRY.iter_unpack(data[:whole])
+        if leaf != bytes(32)
+    ]
+
+
+def notes(folder: Path) -> list[dict[str, Any]]:
+    """The notes that were signed, with their frames."""
+    data = (folder / NOTES_FILE).read_bytes() if (folder / NOTES_FILE).exists() else b""
+    return [json.loads(line) for line in data[: data.rfind(b"\n") + 1].splitlines()]
+
+
+def ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
+    """Numbers as first and last of runs."""
+    found: list[tuple[int, int]] = []
+    for number in sorted(numbers):
+        if found and number == found[-1][1] + 1:
+            found[-1] = (found[-1][0], number)
+        else:
+            found.append((number, number))
+    return found

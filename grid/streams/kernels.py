@@ -1,0 +1,184 @@
+"""Kernels on a stream: frames decoded once, each kernel in a process of its own, what was made kept until the stream ends."""
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy
+from numpy.typing import NDArray
+
+from accel import chunks
+from accel.apart import Recipe
+from accel.chunks import ChunkDamaged
+from accel.frames import Frames
+from accel.kernel import Bound, Results
+from accel.nexus import Origin
+from accel.reducing import Kernels, Made, Reduced, compose
+from accel.series import Damage, invalid
+from grid.streams.dectris import FILTERS
+from grid.streams.messages import Image
+
+KEEP_FRAMES: Final = 2048
+KEEP_BYTES: Final = 64 << 20
+DECODERS: Final = 2
+_NUMBERS: Final = "numbers of the frames"
+_NOTE: Final = "note of the frames"
+
+_log = logging.getLogger("beamgrid.streams")
+
+
+class Decoder:
+    """Pixels of frames, by threads.
+
+    Args:
+        channel: which one is looked at.
+    """
+
+    def __init__(self, channel: str) -> None:
+        self._channel = channel
+        self._pool = ThreadPoolExecutor(DECODERS, "stream-decode")
+
+    def decode(self, images: Sequence[Image], into: Frames) -> dict[int, str]:
+        """Frames as they were measured; one that is damaged has no valid pixel. Returns why, by number."""
+        found = self._pool.map(self._one, images, into)
+        return {image.number: why for image, why in zip(images, found, strict=True) if why}
+
+    def _one(self, image: Image, into: NDArray[Any]) -> str:
+        payload = image.channels[self._channel]
+        try:
+            chunks.decode(payload.data, FILTERS[payload.encoding], into)
+        except ChunkDamaged as error:
+            into[...] = invalid(into.dtype)
+            return str(error)
+        return ""
+
+    def close(self) -> None:
+        self._pool.shutdown()
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Frames that a kernel looked at together, and what it found."""
+
+    numbers: NDArray[Any]
+    results: Results
+
+
+class StreamKernel:
+    """One kernel on one stream.
+
+    Args:
+        recipe: the kernel.
+        folder: where its results are kept.
+        batch: frames that are given together, at the most.
+    """
+
+    def __init__(self, recipe: Recipe, folder: Path, batch: int) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._kernels = Kernels(recipe, batch=batch)
+        self.bound: Bound = self._kernels.bound
+        self._waiting: list[Batch] = []
+        self._frames = self._bytes = 0
+        self._segment = 0
+        self._pieces = 0
+
+    @property
+    def runs_on(self) -> str:
+        return self._kernels.runs_on
+
+    @property
+    def problem(self) -> str:
+        return self._kernels.problem
+
+    @property
+    def frames(self) -> Frames:
+        """Where frames go: (frames, rows, columns)."""
+        half: Frames = self._kernels.frames[0]
+        return half
+
+    def run(self, count: int, numbers: Sequence[int], segment: int) -> Results:
+        """Work on the first so many of `frames`; what is found is kept.
+
+        Raises:
+            KernelEnded: it took too much, and will not be asked again.
+        """
+        self._kernels.start(0, count, numbers[0])
+        found = self._kernels.finished(0, count, numbers[0])
+        if segment != self._segment:
+            self.flush()
+            self._segment, self._pieces = segment, 0
+        self._waiting.append(Batch(numpy.array(numbers, numpy.uint64), found))
+        self._frames += count
+        self._bytes += sum(array.nbytes for array in found.values())
+        if self._frames >= KEEP_FRAMES or self._bytes >= KEEP_BYTES:
+            self.flush()
+        return found
+
+    def flush(self) -> None:
+        """Put what was found into a file."""
+        if not self._waiting:
+            return
+        self._pieces += 1
+        together = self.bound.together([one.results for one in self._waiting])
+        note = json.dumps([self.runs_on, self.problem])
+        everything: dict[str, Any] = {
+            **together, _NUMBERS: numpy.concatenate([one.numbers for one in self._waiting]), _NOTE: numpy.array(note),
+        }  # fmt: skip
+        path = self.folder / f"{self._segment:06}-{self._pieces:06}.npz"
+        with path.with_suffix(".part").open("wb") as file:
+            numpy.savez(file, **everything)
+        path.with_suffix(".part").replace(path)
+        self._waiting, self._frames, self._bytes = [], 0, 0
+
+    def close(self) -> None:
+        self._kernels.close()
+
+
+def forget(folder: Path, segments: set[int]) -> None:
+    """Remove what was made of segments whose frames are going to be looked at again."""
+    for path in folder.glob("*/*.npz"):
+        if int(path.name[:6]) in segments:
+            path.unlink()
+
+
+def composed(
+    kernel: StreamKernel,
+    folder: Path,
+    origin: Callable[[str], Origin],
+    damaged: Mapping[int, str],
+) -> Reduced | None:
+    """The files with everything that a kernel made; None where it made nothing.
+
+    Args:
+        kernel: which is not asked any more.
+        folder: where the files go.
+        origin: what is written of it.
+        damaged: frames that could not be decoded, and why.
+    """
+    kernel.flush()
+    paths = sorted(kernel.folder.glob("*.npz"))
+    if not paths:
+        return None
+    notes, numbers = [], []
+    for path in paths:
+        with numpy.load(path, allow_pickle=False) as file:
+            runs_on, problem = json.loads(str(file[_NOTE]))
+            own = file[_NUMBERS]
+        hurt = [Damage(int(number), damaged[int(number)]) for number in own if int(number) in damaged]
+        notes.append(Made({}, hurt, runs_on, problem))
+        numbers.append(own)
+
+    def parts() -> Iterator[Made]:
+        for path, note in zip(paths, notes, strict=True):
+            with numpy.load(path, allow_pickle=False) as file:
+                found = {name: file[name] for name in file.files if name not in (_NUMBERS, _NOTE)}
+            yield Made(found, note.damaged, note.runs_on, note.problem)
+
+    together = numpy.concatenate(numbers)
+    first = numpy.array(kernel.frames[0])
+    return compose(folder, kernel.bound, origin, len(together), first, notes, parts(), together)

@@ -1,0 +1,613 @@
+"""Frames on their way: taken in, spooled, reduced and decided about, written; each stage a thread, with a bounded number of frames between the first and the last.
+
+When the last stage is slow, the first one waits for a place, the socket fills, and who sends waits too. What is done when that lasts is the stream's choice.
+"""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from accel.reducing import batch_of
+from grid.errors import GridError
+from grid.streams.datafile import Row
+from grid.streams.errors import MessageRefused, StreamError, StreamFailed
+from grid.streams.figures import Figures
+from grid.streams.intake import Intake, Mark
+from grid.streams.journal import Entry, Fate, Journal, Left, ranges
+from grid.streams.messages import End, Image, Start
+from grid.streams.parts import ROW_BYTES, Part, Parts
+from grid.streams.received import Received, leaf_of, read
+from grid.streams.sieve import Sieve
+from grid.streams.spool import Spool, Spooled
+from provenance.frames import BatchSigner, FrameTree
+from provenance.notes import Note
+from resources import ResourceError
+
+SYNC_S: Final = 0.1
+FLUSH_S: Final = 0.2
+GATHER_S: Final = 0.005
+LEAST_RING, MOST_RING = 4, 512
+MOST_DAMAGED_BYTES: Final = 64 << 20
+WAIT, NEWEST, VETO, STOP = "wait", "drop-newest", "veto", "stop"
+WHEN_SLOW: Final = (WAIT, NEWEST, VETO, STOP)
+_COUNTED: Final = {
+    Fate.STORED: "kept",
+    Fate.VETOED: "vetoed",
+    Fate.DAMAGED: "damaged",
+    Fate.DROPPED: "dropped",
+}
+
+_log = logging.getLogger("beamgrid.streams")
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSettings:
+    """How a stream is treated.
+
+    Attributes:
+        frames: how many are going to come, 0 where nobody knows.
+        idle_s: who says nothing for so long is gone.
+        part_bytes: of the frames of a data file.
+        ring_bytes: of frames as they would be decoded, that are between the first stage and the last.
+        when_slow: one of `WHEN_SLOW`, after the first stage waited for `slow_s`.
+    """
+
+    frames: int = 0
+    idle_s: float = 60.0
+    part_bytes: int = 4 << 30
+    ring_bytes: int = 1 << 30
+    when_slow: str = WAIT
+    slow_s: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the rules say of a frame.
+
+    Attributes:
+        hits: what they found in it.
+        vetoed: whether a rule wants it gone.
+        drop: it is not to be stored: it was vetoed, and a rule says that it may go.
+        damaged: why it cannot be decoded; empty where it can, or nobody tried.
+    """
+
+    hits: int = 0
+    vetoed: bool = False
+    drop: bool = False
+    damaged: str = ""
+
+
+class Judge(Protocol):
+    """Reduces frames and decides about them. For one thread."""
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether it has anything to say of frames."""
+
+    def begin(self, start: Start) -> None:
+        """Say whose frames are coming."""
+
+    def judge(self, images: Sequence[Image], segment: int, *, reduce: bool) -> list[Verdict]:
+        """What becomes of frames whose numbers follow each other, all of one segment; without `reduce` they are vetoed, and no kernel runs."""
+
+
+@dataclass(slots=True)
+class _Arrived:
+    """A frame between stages; without an image it only stands for a message that was not wanted."""
+
+    mark: Mark
+    image: Image | None = None
+    received: Received | None = None
+    leaf: bytes = b""
+    part: Part | None = None
+    fate: Fate = Fate.STORED
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of a stream.
+
+    Attributes:
+        count: how many frames there were to be.
+        fates: of frames that are not just stored.
+        damaged: the bytes of those that cannot be decoded.
+        reason: why it ended otherwise than by its end.
+    """
+
+    start: Start | None = None
+    count: int = 0
+    fates: dict[int, Fate] = field(default_factory=dict)
+    damaged: dict[int, bytes] = field(default_factory=dict)
+    reason: str = ""
+
+
+class Pipeline:
+    """Carries one stream.
+
+    Args:
+        stream_id: of the stream, for the leaves.
+        settings: how it is treated.
+        intake: where frames come from.
+        parts, spool, journal, tree: where they go.
+        judge: reduces and decides.
+        figures: counts.
+        signer: signs batches; None where nobody may.
+        stored: is told of frames that are in a file, several at a time.
+    """
+
+    def __init__(
+        self, stream_id: str, settings: StreamSettings, intake: Intake, parts: Parts, spool: Spool, journal: Journal, tree: FrameTree, judge: Judge,
+        figures: Figures, signer: BatchSigner | None = None, stored: Callable[[Sequence[Image]], None] = lambda images: None,
+    ) -> None:  # fmt: skip
+        self._id = stream_id
+        self._settings = settings
+        self._intake = intake
+        self._parts = parts
+        self._spool = spool
+        self._journal = journal
+        self._tree = tree
+        self._judge = judge
+        self._figures = figures
+        self._signer = signer
+        self._tell = stored
+        self._sieve = Sieve(figures)
+        self._outcome = Outcome()
+        self._places = threading.Semaphore(1)  # until the frames' size is known
+        self._ring = self._batch = 1
+        self._to_store: queue.SimpleQueue[_Arrived | Received | None] = queue.SimpleQueue()
+        self._to_judge: queue.SimpleQueue[_Arrived | None] = queue.SimpleQueue()
+        self._to_write: queue.SimpleQueue[list[_Arrived] | None] = queue.SimpleQueue()
+        self._to_close: queue.SimpleQueue[Part | None] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self._dirty = threading.Event()
+        self._all_stored = threading.Event()
+        self._problem: BaseException | None = None
+        self._beginning: Received | None = None
+        self._part: Part | None = None
+        self._open: list[Part] = []
+        self._part_bytes = 0
+        self._appended = 0
+        self._handled: Mark = (0, 0)
+        self._batched: list[int] = []
+        self._too_slow = self._ended = False
+        self._threads: list[threading.Thread] = []
+
+    # -- from outside ----------------------------------------------------------------------------------------
+
+    def run(self) -> Outcome:
+        """Carry the stream until it ends, is stopped, or fails; every stage has ended when this returns.
+
+        Raises:
+            StreamFailed: it cannot go on; what is in the spool stays there.
+        """
+        self._start_stages()
+        try:
+            if not self._ended:
+                self._take()
+        except (StreamError, OSError) as error:
+            self._end_early(str(error))
+        except BaseException as error:
+            self._fail(error)
+        return self._finish()
+
+    def _finish(self) -> Outcome:
+        self._to_store.put(None)
+        for thread in self._threads:
+            thread.join()
+        if self._problem is not None:
+            for part in self._open:
+                self._parts.leave(part)
+            raise StreamFailed(str(self._problem) or type(self._problem).__name__) from self._problem
+        start = self._sieve.start
+        self._outcome.start = start
+        self._outcome.count = max(start.frames if start is not None else 0, self._figures["last"] + 1)
+        return self._outcome
+
+    def stop(self) -> None:
+        """End it with what came so far."""
+        self._end_early("it was stopped")
+
+    def abandon(self, reason: str) -> None:
+        """Leave it to another gateway."""
+        self._fail(StreamFailed(reason))
+
+    @property
+    def has_begun(self) -> bool:
+        return self._sieve.start is not None
+
+    @property
+    def waiting(self) -> int:
+        """Frames between the first stage and the last."""
+        figures = self._figures
+        return max(figures["received"] - sum(figures[name] for name in _COUNTED.values()), 0)
+
+    @property
+    def growing(self) -> list[str]:
+        """Where files lie that grow, and may be read."""
+        return [str(part.place) for part in list(self._open) if part.file is not None]
+
+    def _start_stages(self) -> None:
+        if self._threads:
+            return
+        stages = {
+            "store": self._store,
+            "sync": self._sync,
+            "judge": self._judging,
+            "write": self._write,
+            "close": self._close,
+        }
+        for name, stage in stages.items():
+            thread = threading.Thread(target=self._guarded, args=(stage,), name=f"stream-{name}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _guarded(self, stage: Callable[[], None]) -> None:
+        try:
+            stage()
+        except BaseException as error:
+            self._fail(error)
+
+    def _end_early(self, reason: str) -> None:
+        """Take nothing more in; what came goes its way."""
+        self._outcome.reason = self._outcome.reason or reason
+        self._stopping.set()
+
+    def _fail(self, error: BaseException) -> None:
+        """End every stage; what came stays in the spool."""
+        if self._problem is None:
+            self._problem = error
+            if not isinstance(error, StreamError | GridError | ResourceError | OSError):
+                _log.error("stream %s failed", self._id, exc_info=error)
+        self._stopping.set()
+        self._all_stored.set()
+        for waiting in (self._to_store, self._to_judge, self._to_write, self._to_close):
+            waiting.put(None)
+        self._places.release(MOST_RING)
+
+    # -- after a crash ---------------------------------------------------------------------------------------
+
+    def resume(self, left: Left) -> None:
+        """Take up what an earlier gateway left, before `run`: its frames go the same way, but are spooled already."""
+        if (beginning := left.beginning) is not None:
+            assert isinstance(beginning.message, Start), "it is one"
+            self._sieve.wants(beginning.message)
+            self._beginning = beginning
+            self._begin(beginning.message)
+        if (end := left.end) is not None:
+            self._outcome.reason = end
+            self._ended = True
+        spooled = list(left.spooled)
+        again = {one.received.message.number for one in spooled if isinstance(one.received.message, Image)}
+        signed = left.signed
+        for entry in left.known:
+            if entry.number not in again:
+                self._count_known(entry)
+                if entry.number not in signed:
+                    self._sign(entry.number, entry.leaf)
+        self._start_stages()
+        segment = 0
+        for one in spooled:
+            if one.segment != segment:
+                segment, self._part_bytes = one.segment, 0
+                self._part = self._opened(segment)
+            self._again(one, signed)
+            if self._problem is not None:
+                return
+        self._part = None
+
+    def _count_known(self, entry: Entry) -> None:
+        self._sieve.mark(entry.number)
+        self._tree.add(entry.number, entry.leaf)
+        self._figures.add(received=1, stored=1, **{_COUNTED[entry.fate]: 1})
+        self._figures.highest(last=entry.number, last_stored=entry.number)
+        self._appended += 1
+        if entry.fate is not Fate.STORED:
+            self._outcome.fates[entry.number] = entry.fate
+
+    def _again(self, one: Spooled, signed: set[int]) -> None:
+        message = one.received.message
+        if not isinstance(message, Image) or self._sieve.saw(message.number):
+            return
+        if self._part is None:  # its file was whole already
+            self._count_known(Entry(message.number, Fate.STORED, one.leaf))
+            return
+        self._places.acquire()
+        self._sieve.mark(message.number)
+        self._tree.add(message.number, one.leaf)
+        self._part_bytes += one.received.size_bytes + ROW_BYTES
+        self._parts.pay(self._part, self._part_bytes)
+        self._figures.add(received=1, bytes=one.received.size_bytes, stored=1)
+        self._figures.highest(last=message.number, last_stored=message.number)
+        self._appended += 1
+        if message.number not in signed:
+            self._sign(message.number, one.leaf)
+        self._to_judge.put(_Arrived((0, 0), message, one.received, one.leaf, self._part))
+
+    # -- taking in -------------------------------------------------------------------------------------------
+
+    def _take(self) -> None:
+        heard, holds = time.monotonic(), False
+        while not self._stopping.is_set():
+            holds = holds or self._place()
+            if self._stopping.is_set():
+                return
+            parts = self._intake.receive(SYNC_S)
+            if parts is None:
+                silent = time.monotonic() - heard
+                if self.has_begun and silent > self._settings.idle_s:
+                    self._end_early(f"nothing came for {self._settings.idle_s:g} s")
+                continue
+            heard = time.monotonic()
+            message = self._message(parts)
+            if isinstance(message, End):
+                return
+            if isinstance(message, Received) and isinstance(message.message, Image):
+                arrived = _Arrived(
+                    self._intake.mark, message.message, message, fate=Fate.STORED if holds else Fate.DROPPED
+                )
+                self._figures.add(received=1, bytes=message.size_bytes)
+                self._figures.highest(last=message.message.number)
+                self._to_store.put(arrived)
+                holds = False
+            else:
+                self._to_store.put(message if message is not None else _Arrived(self._intake.mark))
+
+    def _place(self) -> bool:
+        """Wait for a place; False where the next frame is to be dropped."""
+        settings = self._settings
+        if self._places.acquire(blocking=False):
+            self._too_slow = False
+            return True
+        if self._places.acquire(timeout=settings.slow_s):
+            return True
+        if settings.when_slow == STOP:
+            raise StreamFailed(f"what follows was too slow: no place became free in {settings.slow_s:g} s")
+        self._too_slow = settings.when_slow == VETO
+        if settings.when_slow == NEWEST:
+            return False
+        while not self._places.acquire(timeout=0.5):
+            if self._stopping.is_set():
+                return False
+        return True
+
+    def _message(self, parts: list[Any]) -> Received | End | None:
+        """What a message says; None where it is not wanted."""
+        try:
+            received = read(self._intake.format, parts, self._sieve.start)
+            message = received.message
+            if not self._sieve.wants(message):
+                return None
+            if isinstance(message, Start):
+                self._begin(message)
+            return message if isinstance(message, End) else received
+        except MessageRefused as error:
+            self._figures.add(refused=1)
+            self._figures.problem = str(error)
+            self._intake.refuse(str(error))
+            return None
+
+    def _begin(self, start: Start) -> None:
+        size = start.shape[0] * start.shape[1] * start.dtype.itemsize * len(start.channels)
+        self._batch = batch_of(start.shape, start.dtype.itemsize)
+        self._ring = max(LEAST_RING, min(MOST_RING, self._settings.ring_bytes // size))
+        self._places.release(self._ring - 1)
+        self._judge.begin(start)
+
+    # -- storing ---------------------------------------------------------------------------------------------
+
+    def _store(self) -> None:
+        """Frames into the spool, with their leaves. Where there is no room for one, the stream takes nothing more."""
+        full = False
+        while (one := self._to_store.get()) is not None and self._problem is None:
+            began = time.perf_counter()
+            try:
+                if isinstance(one, Received):
+                    self._beginning = one
+                    self._journal.begin(one)
+                elif not full or one.image is None:
+                    self._store_one(one)
+                else:
+                    self._lose(one)
+            except (GridError, ResourceError, OSError) as error:
+                full = True
+                self._end_early(str(error))
+                if isinstance(one, _Arrived):
+                    self._lose(one)
+            self._figures.spent("spool", time.perf_counter() - began)
+        if self._problem is None:
+            if self._signer is not None:
+                self._note(self._signer.close())
+            self._spool.sync()
+            self._journal.sync()
+            self._journal.end(self._outcome.reason)
+        self._all_stored.set()
+        self._to_judge.put(None)
+
+    def _lose(self, one: _Arrived) -> None:
+        """A frame that cannot be stored; who sends it is not told that it was."""
+        assert one.image is not None, "it is a frame"
+        self._figures.add(received=-1, refused=1)
+        self._places.release()
+
+    def _store_one(self, one: _Arrived) -> None:
+        image, received = one.image, one.received
+        if image is not None and received is not None:
+            one.leaf = leaf_of(self._id, image)
+            if one.fate is Fate.STORED:
+                if self._part is None or self._part_bytes + received.size_bytes > self._settings.part_bytes:
+                    self._next_segment()
+                assert self._part is not None, "a segment was begun"
+                self._part_bytes += received.size_bytes + ROW_BYTES
+                self._parts.pay(self._part, self._part_bytes)
+                self._spool.append(received, one.leaf)
+                one.part = self._part
+            self._tree.add(image.number, one.leaf)
+            self._appended += 1
+            self._sign(image.number, one.leaf)
+            self._to_judge.put(one)
+        self._handled = one.mark
+        self._dirty.set()
+
+    def _next_segment(self) -> None:
+        assert self._beginning is not None, "frames come after it"
+        number = self._spool.begin()
+        self._part_bytes = 0
+        self._part = self._opened(number)
+        if self._part is None:
+            raise StreamFailed(f"`{self._parts.path_of(number)}` is there already")
+        self._spool.append(self._beginning)
+
+    def _opened(self, number: int) -> Part | None:
+        part = self._parts.open(number)
+        if part is not None:
+            self._open.append(part)
+        return part
+
+    def _sign(self, number: int, leaf: bytes) -> None:
+        if self._signer is not None:
+            self._batched.append(number)
+            self._note(self._signer.add(number, leaf, time.monotonic()))
+
+    def _note(self, note: Note | None) -> None:
+        if note is not None:
+            self._journal.add_note(note.encoded(), ranges(self._batched))
+            self._batched = []
+
+    def _sync(self) -> None:
+        """What was spooled onto stable storage, several times a second."""
+        while True:
+            ended = self._all_stored.is_set()
+            if self._dirty.wait(SYNC_S / 2):
+                self._dirty.clear()
+                count, last, mark = self._appended, self._figures["last"], self._handled
+                began = time.perf_counter()
+                self._spool.sync()
+                self._figures.spent("sync", time.perf_counter() - began)
+                self._figures.highest(stored=count, last_stored=last)
+                self._intake.acknowledge(mark)
+                self._all_stored.wait(SYNC_S / 2)
+            elif ended:
+                return
+
+    # -- judging ---------------------------------------------------------------------------------------------
+
+    def _judging(self) -> None:
+        """Frames to the judge, and on, in batches whose numbers follow each other."""
+        following: _Arrived | None = self._to_judge.get()
+        while following is not None and self._problem is None:
+            batch = [following]
+            following = self._gathered(batch)
+            began = time.perf_counter()
+            self._decide([one for one in batch if one.fate is Fate.STORED])
+            self._figures.spent("reduce and decide", time.perf_counter() - began)
+            self._to_write.put(batch)
+            if following is batch[-1]:
+                following = self._to_judge.get()
+        self._to_write.put(None)
+
+    def _gathered(self, batch: list[_Arrived]) -> _Arrived | None:
+        """Fill a batch with what waits; returns the frame that begins the next one, None for the end, the batch's last where nothing waits."""
+        most = max(min(self._batch, self._ring // 2), 1)
+        while len(batch) < most:
+            try:
+                one = self._to_judge.get(timeout=GATHER_S)
+            except queue.Empty:
+                break
+            if one is None:
+                return None
+            last = batch[-1]
+            if _number(one) != _number(last) + 1 or one.part is not last.part:
+                return one
+            batch.append(one)
+        return batch[-1]
+
+    def _decide(self, batch: list[_Arrived]) -> None:
+        if not batch or not self._judge.is_needed:
+            return
+        images, part = [one.image for one in batch if one.image is not None], batch[0].part
+        assert part is not None, "what is stored has a file"
+        for one, verdict in zip(
+            batch, self._judge.judge(images, part.number, reduce=not self._too_slow), strict=True
+        ):
+            if verdict.damaged:
+                one.fate = Fate.DAMAGED
+                self._figures.problem = f"frame {_number(one)}: {verdict.damaged}"
+            elif verdict.drop:
+                one.fate = Fate.VETOED
+
+    # -- writing ---------------------------------------------------------------------------------------------
+
+    def _write(self) -> None:
+        """Frames into files; a file is closed when the first frame of the next one comes."""
+        current: Part | None = None
+        flushed = time.monotonic()
+        while (batch := self._to_write.get()) is not None and self._problem is None:
+            began = time.perf_counter()
+            part = next((one.part for one in batch if one.part is not None), None)
+            if part is not None and part is not current:
+                if current is not None:
+                    self._to_close.put(current)
+                current = part
+            self._write_batch(batch)
+            if (
+                current is not None
+                and current.file is not None
+                and (time.monotonic() - flushed > FLUSH_S or self._to_write.empty())
+            ):
+                current.file.flush()
+                flushed = time.monotonic()
+            self._figures.spent("write", time.perf_counter() - began)
+        if self._problem is None:
+            for part in list(self._open):  # the last one, and what got no frame
+                if part is current or part.file is None:
+                    self._to_close.put(part)
+        self._to_close.put(None)
+
+    def _write_batch(self, batch: list[_Arrived]) -> None:
+        start = self._sieve.start
+        assert start is not None, "frames come after it"
+        rows = [
+            Row(one.image, one.leaf) for one in batch if one.fate is Fate.STORED and one.image is not None
+        ]
+        if rows:
+            part = next(one.part for one in batch if one.fate is Fate.STORED)
+            assert part is not None, "what is stored has a file"
+            self._parts.write(part, start, rows)
+        fates = [(one.image, one.fate, one.leaf) for one in batch if one.image is not None]
+        self._journal.add([Entry(image.number, fate, leaf) for image, fate, leaf in fates])
+        for image, fate, _ in fates:
+            if fate is not Fate.STORED:
+                self._outcome.fates[image.number] = fate
+            if fate is Fate.DAMAGED and sum(map(len, self._outcome.damaged.values())) < MOST_DAMAGED_BYTES:
+                self._outcome.damaged[image.number] = b"".join(
+                    bytes(one.data) for one in image.channels.values()
+                )
+        self._figures.add(**{name: sum(one.fate is fate for one in batch) for fate, name in _COUNTED.items()})
+        if rows:
+            self._tell([row.image for row in rows])
+        for one in batch:
+            if one.fate is not Fate.DROPPED:  # that one had no place
+                self._places.release()
+
+    def _close(self) -> None:
+        """Files that are complete: compared with what came, made objects, their spool dropped."""
+        while (part := self._to_close.get()) is not None and self._problem is None:
+            if part not in self._open:
+                continue
+            began = time.perf_counter()
+            start = self._sieve.start
+            assert start is not None, "there are frames"
+            self._journal.sync()
+            self._parts.close(part, start)
+            self._open.remove(part)
+            self._spool.drop(part.number)
+            self._figures.spent("verify", time.perf_counter() - began)
+
+
+def _number(one: _Arrived) -> int:
+    assert one.image is not None, "it is a frame"
+    return one.image.number
