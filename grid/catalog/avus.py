@@ -109,6 +109,16 @@ def values_of(tx: Transaction, entity_id: int, attribute: str) -> list[str]:
     return [row[0] for row in rows]
 
 
+def of_collections_with(tx: Transaction, prefix: str) -> list[tuple[str, str, str]]:
+    """(collection, attribute, value) of metadata of collections whose attribute begins with a prefix."""
+    rows = tx.all(
+        "SELECT c.path, a.attribute, a.value FROM avus a JOIN avu_links l ON l.avu_id = a.id JOIN collections c ON c.id = l.entity_id"
+        " WHERE a.attribute >= :from AND a.attribute < :until ORDER BY c.path, a.attribute, a.id",
+        {"from": prefix, "until": prefix[:-1] + chr(ord(prefix[-1]) + 1)},
+    )
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
 def delete_unused(tx: Transaction) -> int:
     """Remove the AVUs that describe nothing; says how many there were."""
     return tx.run("DELETE FROM avus WHERE NOT EXISTS (SELECT 1 FROM avu_links l WHERE l.avu_id = avus.id)")

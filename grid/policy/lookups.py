@@ -1,6 +1,6 @@
 """The look-ups of the facility's base that this zone can do: name to what answers it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from grid.catalog import avus, kernels
@@ -96,6 +96,28 @@ def _shipped_digest(name: str, version: str) -> str:
     return shipped.KERNEL.digest if shipped is not None and shipped.KERNEL.version == version else ""
 
 
+KERNEL_PARAMETER: Final = "kernel."
+"""What the names of metadata begin with that are parameters of kernels."""
+
+
+def parameters_among(described: Iterable[tuple[str, str]]) -> dict[str, float]:
+    """Parameters of kernels among metadata: attributes and values."""
+    numbers = {name: avus.number_of(value) for name, value in described if name.startswith(KERNEL_PARAMETER)}
+    return {name.removeprefix(KERNEL_PARAMETER): number for name, number in numbers.items() if number is not None}
+
+
+def _params_of(tx: Transaction, arguments: Mapping[str, Any]) -> dict[str, float]:
+    """Parameters of kernels that are metadata of the collection of a visit; where several have its name, none can be meant."""
+    visit = as_text(arguments["visit"])
+    found: dict[str, list[tuple[str, str]]] = {}
+    for path, attribute, value in avus.of_collections_with(tx, KERNEL_PARAMETER):
+        if path.rpartition("/")[2] == visit:
+            found.setdefault(path, []).append((attribute, value))
+    if len(found) > 1:
+        raise RuleFailed("RULE_ERROR", f"several collections of the name `{visit}` have parameters of kernels: {', '.join(sorted(found))}", "look-up")
+    return parameters_among(next(iter(found.values()), []))
+
+
 ANSWERS: Final[Mapping[str, Answer]] = {
     "members": lambda tx, a: attributes.members(tx, as_text(a["group"])),
     "service_group": _named("Group", "{}-service", "beamline"),
@@ -106,5 +128,6 @@ ANSWERS: Final[Mapping[str, Answer]] = {
     "best_good_replica": _best_good_replica,
     "has_metadata": _has_metadata,
     "choose": _choose,
+    "params_of": _params_of,
     "trusted_kernel": _trusted_kernel,
 }

@@ -19,6 +19,7 @@ from grid.catalog import collections as collection_rows
 from grid.catalog.database import Database
 from grid.policy.engine import PolicyEngine
 from grid.policy.host import CatalogFacts
+from grid.policy.lookups import parameters_among
 from grid.streams.figures import Figures
 from grid.streams.kernels import Decoder, StreamKernel
 from grid.streams.messages import Image, Start
@@ -139,12 +140,7 @@ class StreamFacts(CatalogFacts):
     def _look_up(self, name: str, arguments: Mapping[str, Any]) -> Any:
         if name != "params_of":
             return super().look_up(name, arguments)
-        found = {}
-        for attribute, value in self._described(as_text(arguments["visit"])):
-            number = avus.number_of(value)
-            if attribute.startswith("kernel.") and number is not None:
-                found[attribute.removeprefix("kernel.")] = number
-        return found
+        return parameters_among(self._described(as_text(arguments["visit"])))
 
     def call(self, name: str, arguments: Mapping[str, Any], token: str) -> Any:
         if name != "run_kernel":
