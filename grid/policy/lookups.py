@@ -103,7 +103,9 @@ KERNEL_PARAMETER: Final = "kernel."
 def parameters_among(described: Iterable[tuple[str, str]]) -> dict[str, float]:
     """Parameters of kernels among metadata: attributes and values."""
     numbers = {name: avus.number_of(value) for name, value in described if name.startswith(KERNEL_PARAMETER)}
-    return {name.removeprefix(KERNEL_PARAMETER): number for name, number in numbers.items() if number is not None}
+    return {
+        name.removeprefix(KERNEL_PARAMETER): number for name, number in numbers.items() if number is not None
+    }
 
 
 def _params_of(tx: Transaction, arguments: Mapping[str, Any]) -> dict[str, float]:
@@ -114,7 +116,11 @@ def _params_of(tx: Transaction, arguments: Mapping[str, Any]) -> dict[str, float
         if path.rpartition("/")[2] == visit:
             found.setdefault(path, []).append((attribute, value))
     if len(found) > 1:
-        raise RuleFailed("RULE_ERROR", f"several collections of the name `{visit}` have parameters of kernels: {', '.join(sorted(found))}", "look-up")
+        raise RuleFailed(
+            "RULE_ERROR",
+            f"several collections of the name `{visit}` have parameters of kernels: {', '.join(sorted(found))}",
+            "look-up",
+        )
     return parameters_among(next(iter(found.values()), []))
 
 

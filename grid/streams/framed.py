@@ -16,8 +16,13 @@ A message has several parts (ZeroMQ, DEALER to ROUTER). The first one is the hea
     user_data   image only, optional
     encoding    image only, optional: one of lz4, bslz4 with the header of the HDF5 filter; as it is otherwise
 
-The other parts of an image are its channels, in the order of the beginning. An answer is one map in CBOR: `stored`, how many frames are on stable
-storage; `credit`, how many more may be on their way; or `refused`, a sentence.
+The other parts of an image are its channels, in the order of the beginning. An answer is one map in CBOR:
+
+    session     what began with the last beginning
+    stored      how many messages after that beginning are on stable storage, or were not wanted
+    credit      how many more may be on their way
+    refused     a sentence; the last message was not taken
+    unknown     a sentence; the beginning is to be sent again, and then everything that is not stored: another process listens now
 """
 
 import math

@@ -262,7 +262,10 @@ class _Carriage:
         row = self._row
         if row.format == DECTRIS:
             return DectrisIntake(row.source or f"tcp://{self._gateway._listen}:*", bind=not row.source)
-        return OwnIntake(f"tcp://{self._gateway._listen}:*", row.id, row.token, credit=CREDIT)
+        before = str(
+            row.figures.get("address") or f"tcp://{self._gateway._listen}:*"
+        )  # who sends finds it there again
+        return OwnIntake(before, row.id, row.token, credit=CREDIT)
 
     # -- telling ---------------------------------------------------------------------------------------------
 

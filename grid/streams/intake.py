@@ -1,5 +1,6 @@
 """Where frames come in: the sockets of both formats, with as few messages waiting in them as make sense, so that what is slow is felt by who sends."""
 
+import secrets
 import time
 from typing import Any, Final, Protocol
 
@@ -37,6 +38,9 @@ class Intake(Protocol):
 
     def acknowledge(self, mark: Mark) -> None:
         """Tell who sends that the images up to a mark are on stable storage, or were not wanted. Any thread may."""
+
+    def answer(self) -> None:
+        """Say what is due, where nothing is received any more."""
 
     def close(self) -> None: ...
 
@@ -82,6 +86,9 @@ class DectrisIntake:
     def acknowledge(self, mark: Mark) -> None:
         """A detector does not listen."""
 
+    def answer(self) -> None:
+        """A detector does not listen."""
+
     def close(self) -> None:
         self._socket.close()
         self._context.term()
@@ -91,7 +98,7 @@ class OwnIntake:
     """Listens for one sender of the grid's own format at a time, and acknowledges what is stored.
 
     Args:
-        address: to listen on, such as `tcp://127.0.0.1:*`.
+        address: to listen on, such as `tcp://127.0.0.1:*`; where another process has its port, any port is taken.
         stream: whose frames they have to be.
         token: that the sender has to know.
         credit: how many frames may be on their way.
@@ -107,7 +114,7 @@ class OwnIntake:
         self._socket.setsockopt(zmq.LINGER, LINGER_MS)
         self._socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
         try:
-            self._socket.bind(address)
+            self._bind(address)
         except zmq.ZMQError as error:
             self._socket.close()
             self._context.term()
@@ -117,39 +124,51 @@ class OwnIntake:
         self._credit = credit
         self._known: bytes | None = None
         self._last = b""
+        self._session = ""
         self._sender = self._images = self._stored = 0
         self._told = -1
+
+    def _bind(self, address: str) -> None:
+        try:
+            self._socket.bind(address)
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EADDRINUSE:
+                raise
+            self._socket.bind(f"{address.rpartition(':')[0]}:*")
 
     def receive(self, timeout_s: float) -> list[Any] | None:
         deadline = time.monotonic() + timeout_s
         while True:
-            self._answer_when_due()
+            self.answer()
             left = deadline - time.monotonic()
             if not self._socket.poll(int(max(min(left, 0.02), 0.0) * 1000)):
                 if left <= 0:
                     return None
                 continue
             frames = self._socket.recv_multipart(copy=False)
-            sender, parts = frames[0].bytes, [frame.buffer for frame in frames[1:]]
-            self._last = sender
-            if sender == self._known:
-                self._images += 1
+            self._last, parts = frames[0].bytes, [frame.buffer for frame in frames[1:]]
+            if self._is_claimed(parts):
                 return parts
-            try:
-                claimed = framed.claim(parts)
-            except MessageRefused as error:
-                self.refuse(str(error))
-                continue
-            if claimed != self._claim:
-                self.refuse(
-                    "this sender did not show the token of the stream"
-                    if claimed is None
-                    else "the token is not that of the stream"
-                )
-                continue
-            self._known = sender
+
+    def _is_claimed(self, parts: list[Any]) -> bool:
+        """Whether a message is one of who showed the token; that begins a session, whose images are counted."""
+        try:
+            claimed = framed.claim(parts)
+        except MessageRefused as error:
+            self.refuse(str(error))
+            return False
+        if claimed is not None and claimed != self._claim:
+            self.refuse("the token is not that of the stream")
+            return False
+        if claimed is not None:
+            self._known, self._session = self._last, secrets.token_hex(8)
             self._sender, self._images, self._stored, self._told = self._sender + 1, 0, 0, -1
-            return parts
+            return True
+        if self._last != self._known:
+            self._send(self._last, {"unknown": "show the beginning of the series first"})
+            return False
+        self._images += 1
+        return True
 
     def refuse(self, reason: str) -> None:
         self._send(self._last, {"refused": reason})
@@ -162,10 +181,10 @@ class OwnIntake:
         if mark[0] == self._sender:
             self._stored = max(self._stored, mark[1])
 
-    def _answer_when_due(self) -> None:
+    def answer(self) -> None:
         if self._known is not None and self._stored != self._told:
             self._told = self._stored
-            self._send(self._known, {"stored": self._told, "credit": self._credit})
+            self._send(self._known, {"session": self._session, "stored": self._told, "credit": self._credit})
 
     def _send(self, to: bytes, said: dict[str, Any]) -> None:
         try:
@@ -174,6 +193,6 @@ class OwnIntake:
             return  # whoever it was is gone, or does not read; the next answer says more than this one
 
     def close(self) -> None:
-        self._answer_when_due()
+        self.answer()
         self._socket.close()
         self._context.term()

@@ -197,7 +197,10 @@ class Pipeline:
     def _finish(self) -> Outcome:
         self._to_store.put(None)
         for thread in self._threads:
-            thread.join()
+            while thread.is_alive():
+                thread.join(SYNC_S)
+                self._intake.answer()
+        self._intake.answer()
         if self._problem is not None:
             for part in self._open:
                 self._parts.leave(part)
@@ -344,6 +347,7 @@ class Pipeline:
             heard = time.monotonic()
             message = self._message(parts)
             if isinstance(message, End):
+                self._to_store.put(_Arrived(self._intake.mark))
                 return
             if isinstance(message, Received) and isinstance(message.message, Image):
                 arrived = _Arrived(

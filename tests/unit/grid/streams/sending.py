@@ -56,13 +56,25 @@ def image(number: int, frame: numpy.ndarray, encoding: int = BSLZ4, series: str 
 
 def start(count: int, dtype: Any = None, series: str = "s1", **images: Any) -> Start:
     kind = numpy.dtype(dtype or frames(1).dtype)
-    return Start(series, count, ("threshold_1",), SHAPE, kind, FACTS, {(name, "threshold_1"): array for name, array in images.items()})
+    return Start(
+        series,
+        count,
+        ("threshold_1",),
+        SHAPE,
+        kind,
+        FACTS,
+        {(name, "threshold_1"): array for name, array in images.items()},
+    )
 
 
 def series(count: int, encoding: int = BSLZ4) -> list[Message]:
     stack = frames(count)
     mask = SIMULATED.mask().astype(numpy.uint32)
-    return [start(count, stack.dtype, pixel_mask=mask), *(image(n, stack[n], encoding) for n in range(count)), End("s1")]
+    return [
+        start(count, stack.dtype, pixel_mask=mask),
+        *(image(n, stack[n], encoding) for n in range(count)),
+        End("s1"),
+    ]
 
 
 class Detector:

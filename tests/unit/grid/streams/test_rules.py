@@ -79,7 +79,9 @@ def detector() -> Iterator[Detector]:
 
 
 def say(zone: Zone, rods, **values: str) -> None:
-    operations = [MetadataOperation("set", Avu(name.replace("__", "."), value, "")) for name, value in values.items()]
+    operations = [
+        MetadataOperation("set", Avu(name.replace("__", "."), value, "")) for name, value in values.items()
+    ]
     zone.namespace.metadata.apply(rods, Subject("collection", VISIT), operations)
 
 
@@ -87,7 +89,9 @@ def metadata(zone: Zone, rods, path: str) -> dict[str, str]:
     return {one.attribute: one.value for one in zone.namespace.metadata.of(rods, Subject("object", path))}
 
 
-def test_vetoed_frames_go_where_the_team_agreed(carried: Carried, detector: Detector, rods, tmp_path: Path) -> None:
+def test_vetoed_frames_go_where_the_team_agreed(
+    carried: Carried, detector: Detector, rods, tmp_path: Path
+) -> None:
     zone = carried.zone
     say(zone, rods, veto_threshold="1", veto_consent="true", kernel__least="2")
     opened = ask(zone, rods, path=PATH, source=detector.address, frames=40)
@@ -126,7 +130,9 @@ def test_without_consent_everything_stays(carried: Carried, detector: Detector, 
     assert (figures["kept"], figures["vetoed"]) == (20, 0)
 
 
-def test_a_guard_against_losing_nearly_everything_keeps_frames(carried: Carried, detector: Detector, rods) -> None:
+def test_a_guard_against_losing_nearly_everything_keeps_frames(
+    carried: Carried, detector: Detector, rods
+) -> None:
     say(carried.zone, rods, veto_threshold="1000", veto_consent="true")
     opened = ask(carried.zone, rods, path=PATH, source=detector.address, frames=150)
     detector.send(series(150))

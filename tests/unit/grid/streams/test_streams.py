@@ -43,7 +43,9 @@ def detector() -> Iterator[Detector]:
 
 
 @pytest.mark.parametrize("encoding", [RAW, LZ4, BSLZ4])
-def test_what_is_sent_is_there(carried: Carried, detector: Detector, rods, tmp_path: Path, encoding: int) -> None:
+def test_what_is_sent_is_there(
+    carried: Carried, detector: Detector, rods, tmp_path: Path, encoding: int
+) -> None:
     opened = ask(carried.zone, rods, source=detector.address, frames=40, part_bytes=1 << 16)
     assert opened["state"] == "waiting"
     detector.send(series(40, encoding))
@@ -57,7 +59,9 @@ def test_what_is_sent_is_there(carried: Carried, detector: Detector, rods, tmp_p
         assert (file["entry/stream_eiger/fate"][...] == 1).all()
 
 
-def test_frames_that_are_missing_late_or_twice_are_told(carried: Carried, detector: Detector, rods, tmp_path: Path) -> None:
+def test_frames_that_are_missing_late_or_twice_are_told(
+    carried: Carried, detector: Detector, rods, tmp_path: Path
+) -> None:
     opened = ask(carried.zone, rods, source=detector.address, frames=20)
     first, *images, end = series(20)
     images[3], images[8] = images[8], images[3]
@@ -72,5 +76,5 @@ def test_frames_that_are_missing_late_or_twice_are_told(carried: Carried, detect
         expected = numpy.delete(frames(20), 12, axis=0)
         assert numpy.array_equal(file["entry/data/data"][...], expected)
         assert file["entry/stream_eiger/fate"][12] == 0
-    assert MASTER == found["path"]
+    assert found["path"] == MASTER
     assert isinstance(end, End)
