@@ -284,15 +284,27 @@ def _publish(arguments: argparse.Namespace) -> int:
 
 
 def _ask(what: Callable[[Callable[[str, dict[str, Any]], Any]], None]) -> int:
-    """Ask the zone of the iRODS environment."""
+    return ask_zone(lambda call, _: what(call))
+
+
+def ask_zone(what: Callable[[Callable[[str, dict[str, Any]], Any], Callable[[str], str]], None]) -> int:
+    """Ask the zone of the iRODS environment.
+
+    Args:
+        what: is given what calls a microservice by its name and arguments, and what makes a path absolute.
+    """
     from irods.exception import iRODSException
 
     from grid.cli.icmd import program
     from grid.cli.icmd.administer import call
 
     try:
-        with program.connect(program.read_environment()) as session:
-            what(lambda name, given: call(session, name, given))
+        environment = program.read_environment()
+        with program.connect(environment) as session:
+            what(
+                lambda name, given: call(session, name, given),
+                lambda text: program.absolute(environment, text),
+            )
     except program.UserError as error:
         raise ConfigurationError(str(error)) from error
     except iRODSException as error:

@@ -12,6 +12,7 @@ from grid import app, config, maintenance
 from grid.cli import jobs as job_commands
 from grid.cli import kernels as kernel_commands
 from grid.cli import policy as policy_commands
+from grid.cli import streams as stream_commands
 from grid.errors import GridError
 from grid.secrets import KeyFileError
 from provenance import commands as provenance_commands
@@ -21,6 +22,7 @@ _EXAMPLES = """examples:
   beamgrid serve ./maxiv --workers 4
   beamgrid status ./maxiv --json
   beamgrid policy check ./maxiv/facility.policy
+  beamgrid stream open raw/scan1.nxs --detector eiger --from tcp://eiger:31001
   beamgrid jobs list ./maxiv
   beamgrid backup ./maxiv maxiv.tar.gz
 """
@@ -73,6 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
     provenance_commands.add_parsers(commands)
     job_commands.add_parser(commands)
     kernel_commands.add_parser(commands)
+    stream_commands.add_parser(commands)
     backup = commands.add_parser(
         "backup", help="catalog, key and settings into one archive, while the zone is served"
     )
@@ -198,6 +201,17 @@ def _worker(arguments: argparse.Namespace) -> int:
     return app.work(arguments.dir, config.load(arguments.dir))
 
 
+def _stream_gateway(arguments: argparse.Namespace) -> int:
+    if os.geteuid() == 0 and not arguments.allow_root:
+        raise config.SettingError(
+            "the gateway should not run as root: use the zone's service account, or say --allow-root"
+        )
+    settings = config.load(arguments.dir)
+    if arguments.listen:
+        settings = config.with_changes(settings, stream_host=arguments.listen)
+    return app.stream_gateway(arguments.dir, settings)
+
+
 def _backup(arguments: argparse.Namespace) -> int:
     maintenance.backup(arguments.dir, arguments.archive)
     print(
@@ -231,7 +245,7 @@ def _upgrade(arguments: argparse.Namespace) -> int:
 
 _COMMANDS = {
     "init": _init, "serve": _serve, "status": _status, "policy": policy_commands.run, "kernel": kernel_commands.run, "jobs": job_commands.run,
-    "reload": _reload, "worker": _worker, "backup": _backup, "restore": _restore, "upgrade": _upgrade,
+    "reload": _reload, "worker": _worker, "stream": stream_commands.run, "stream-gateway": _stream_gateway, "simulate-detector": stream_commands.simulate, "backup": _backup, "restore": _restore, "upgrade": _upgrade,
 }  # fmt: skip
 
 

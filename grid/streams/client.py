@@ -132,7 +132,9 @@ class FrameSender:
             )  # a copy, which is kept until it is stored
             if array.shape != start.shape:
                 raise ValueError(f"found the shape {array.shape}; {start.shape} was expected")
-            channels[name] = Payload(memoryview(array.reshape(-1).view(numpy.uint8).data), start.shape, start.dtype, RAW)
+            channels[name] = Payload(
+                memoryview(array.reshape(-1).view(numpy.uint8).data), start.shape, start.dtype, RAW
+            )
         own = self._number if number is None else number
         self._number = own + 1
         self._put(framed.encoded(Image(start.series, own, channels, times, user_data)))
