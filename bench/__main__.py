@@ -1,6 +1,6 @@
 """`./run bench [NAME]`: medians of five alternations, as ratios and server CPU.
 
-NAME is `rows`, `stream`, `growth`, `policy`, `tape`, `drivers`, `checksums` or `provenance`; the first three without one. `--other HOST:PORT` measures a second server of the
+NAME is `rows`, `stream`, `growth`, `policy`, `tape`, `drivers`, `checksums`, `provenance`, `kernels` or `frames`; the first three without one. `--other HOST:PORT` measures a second server of the
 same account and zone names in the same run, alternating; `--target HOST:PORT` measures that one instead of ours.
 """
 
@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import checksums, drivers, kernels, policy, provenance, rows, server, tape
+from bench import checksums, drivers, frames, kernels, policy, provenance, rows, server, tape
 from bench.postgres import own_postgres
 from bench.server import Target
 
@@ -34,6 +34,7 @@ def main() -> None:
             "checksums",
             "provenance",
             "kernels",
+            "frames",
         ),
     )
     parser.add_argument("--target", metavar="HOST:PORT", help="measure this server instead of our own")
@@ -55,6 +56,9 @@ def main() -> None:
         return
     if given.name == "drivers":
         drivers.run(given.size_mib << 20)
+        return
+    if given.name == "frames":
+        frames.run()
         return
     if given.name == "kernels":
         kernels.run()

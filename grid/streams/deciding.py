@@ -45,7 +45,7 @@ Told = Callable[[str, Mapping[str, Any]], None]
 _log = logging.getLogger("beamgrid.streams")
 
 
-class _NeedsKernel(Exception):
+class NeedsKernel(Exception):
     """A rule asks for a kernel that did not look at these frames yet."""
 
     def __init__(self, key: KernelKey) -> None:
@@ -157,7 +157,7 @@ class StreamFacts(CatalogFacts):
         )
         results = self.results.get(key)
         if results is None:
-            raise _NeedsKernel(key)
+            raise NeedsKernel(key)
         return FrameReduction(kernel.name, self.kernels[key].runs_on, results, self.place)
 
     def emit(self, name: str, carried: Mapping[str, Any]) -> None:
@@ -234,31 +234,38 @@ class FrameRules:
         assert self._start is not None, "a series began"
         if not reduce:
             return [self._without_kernels(image) for image in images]
-        now = time.monotonic()
-        facts = self._fresh_facts(now)
         results: dict[KernelKey, Results] = {}
         damaged = self._reduced_by(images, list(self.kernels), results, segment)
-        for one in facts:
-            one.results, one.kernels = results, self.kernels
-        before = (self._kept, self._hits, self._reduced, self._frames)
         while True:
             try:
-                found = [self._one(image, place, damaged) for place, image in enumerate(images)]
+                found = self.decide(images, results, damaged)
                 break
-            except _NeedsKernel as need:
-                self._kept, self._hits, self._reduced, self._frames = before
-                for one in facts:
-                    one.emitted.clear()
+            except NeedsKernel as need:
                 damaged |= self._another(need.key, images, results, segment)
         self.damaged |= damaged
-        self._report(images, found, facts)
+        self._report(images, found)
         return found
 
-    def _fresh_facts(self, now: float) -> list[StreamFacts]:
+    def decide(
+        self, images: Sequence[Image], results: dict[KernelKey, Results], damaged: Mapping[int, str]
+    ) -> list[Verdict]:
+        """What the rules say of frames, given what kernels found in them.
+
+        Raises:
+            NeedsKernel: a rule asks for a kernel that did not look at them; nothing was decided.
+        """
+        now = time.monotonic()
         facts = [rule.facts for rule in (*self._arrive, *self._store)]
         for one in facts:
-            one.now = now
-        return facts
+            one.now, one.results, one.kernels = now, results, self.kernels
+        before = (self._kept, self._hits, self._reduced, self._frames)
+        try:
+            return [self._one(image, place, damaged) for place, image in enumerate(images)]
+        except NeedsKernel:
+            self._kept, self._hits, self._reduced, self._frames = before
+            for one in facts:
+                one.emitted.clear()
+            raise
 
     def _without_kernels(self, image: Image) -> Verdict:
         """A frame for which there is no time: vetoed."""
@@ -460,9 +467,7 @@ class FrameRules:
                 self._tell(name, carried)
             rule.facts.emitted.clear()
 
-    def _report(
-        self, images: Sequence[Image], found: Sequence[Verdict], facts: Sequence[StreamFacts]
-    ) -> None:
+    def _report(self, images: Sequence[Image], found: Sequence[Verdict]) -> None:
         """Count, and tell who listens."""
         reduced = sum(not one.damaged for one in found)
         self._figures.add(reduced=reduced, hits=sum(one.hits > 0 and not one.vetoed for one in found))
@@ -470,10 +475,10 @@ class FrameRules:
             "frames", {"first": images[0].number, "last": images[-1].number, "hits": [one.hits for one in found],
                        "vetoed": [image.number for image, one in zip(images, found, strict=True) if one.vetoed]},
         )  # fmt: skip
-        for one in facts:
-            for name, carried in one.emitted:
+        for rule in (*self._arrive, *self._store):
+            for name, carried in rule.facts.emitted:
                 self._tell(name, carried)
-            one.emitted.clear()
+            rule.facts.emitted.clear()
 
 
 def _captured(at: Mapping[str, str]) -> dict[str, Entity]:

@@ -30,6 +30,8 @@ from resources import ResourceError
 SYNC_S: Final = 0.1
 FLUSH_S: Final = 0.2
 GATHER_S: Final = 0.005
+"""A frame waits so long for others that are looked at with it, at the most."""
+
 LEAST_RING, MOST_RING = 4, 512
 MOST_DAMAGED_BYTES: Final = 64 << 20
 WAIT, NEWEST, VETO, STOP = "wait", "drop-newest", "veto", "stop"
@@ -516,9 +518,10 @@ class Pipeline:
     def _gathered(self, batch: list[_Arrived]) -> _Arrived | None:
         """Fill a batch with what waits; returns the frame that begins the next one, None for the end, the batch's last where nothing waits."""
         most = max(min(self._batch, self._ring // 2), 1)
+        deadline = time.monotonic() + GATHER_S
         while len(batch) < most:
             try:
-                one = self._to_judge.get(timeout=GATHER_S)
+                one = self._to_judge.get(timeout=max(deadline - time.monotonic(), 0.0))
             except queue.Empty:
                 break
             if one is None:
