@@ -5,10 +5,9 @@ from collections import deque
 from typing import Any, Final
 
 COUNTED: Final = (
-    "received", "bytes", "stored", "kept", "written", "vetoed", "dropped", "damaged", "duplicates", "foreign", "refused", "hits", "reduced", "last", "last_stored",
-    "acknowledged",
+    "received", "bytes", "stored", "kept", "vetoed", "dropped", "damaged", "duplicates", "foreign", "refused", "hits", "reduced", "last", "last_stored",
 )  # fmt: skip
-"""What is counted; `stored` frames are on stable storage, `written` ones in a file, `last` is the highest number."""
+"""What is counted; `stored` frames are on stable storage, `kept` ones in a file, `last` is the highest number."""
 
 WINDOW_S: Final = 5.0
 
