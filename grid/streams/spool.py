@@ -51,14 +51,14 @@ class Spool:
     Args:
         folder: only of this stream; made where it is not there.
         room: is asked before a segment grows.
-        step: by how much.
+        step: by how much; 0 for `STEP`.
     """
 
-    def __init__(self, folder: Path, room: Room, step: int = STEP) -> None:
+    def __init__(self, folder: Path, room: Room, step: int = 0) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._room = room
-        self._step = step
+        self._step = step or STEP
         self._file = -1
         self._place = self._allocated = 0
         self._using = threading.Lock()
