@@ -23,6 +23,7 @@ _EXAMPLES: Final = """examples:
   beamgrid stream watch 10234
   beamgrid stream stop 10234
   beamgrid stream resume 10234
+  beamgrid stream check scan1.nxs
 """
 _REPLAY: Final = """examples:
   beamgrid simulate-detector --frames 1000 --rate 100
@@ -59,7 +60,7 @@ def add_parser(commands: Any) -> None:
     status.add_argument("--ended", action="store_true", help="those that are over too")
     status.add_argument("--json", action="store_true")
     watch = verbs.add_parser("watch", help="a live view of one until it is over")
-    watch.add_argument("stream", type=int)
+    watch.add_argument("stream", type=int, nargs="?", help="the latest of yours without one")
     watch.add_argument("--json", action="store_true", help="a line of JSON for each look")
     for name, what in (
         ("stop", "end streams with what came so far"),
@@ -68,6 +69,12 @@ def add_parser(commands: Any) -> None:
         one = verbs.add_parser(name, help=what)
         one.add_argument("streams", nargs="+", type=int, metavar="stream")
         one.add_argument("--json", action="store_true")
+    check = verbs.add_parser(
+        "check",
+        help="compare every frame of a file of this machine with what came; the data files lie beside it",
+    )
+    check.add_argument("file", type=Path, help="the file that joins the frames")
+    check.add_argument("--json", action="store_true")
     gateway = commands.add_parser(
         "stream-gateway", help="carry streams of a zone in the foreground, on any host that reaches it"
     )
@@ -165,7 +172,7 @@ def _add_open(verbs: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run one of the commands."""
     verbs: dict[str, Callable[[argparse.Namespace], int]] = {
-        "open": _open, "status": _status, "watch": _watch, "stop": _stop, "resume": _stop,
+        "open": _open, "status": _status, "watch": _watch, "stop": _stop, "resume": _stop, "check": _check,
     }  # fmt: skip
     return verbs[str(arguments.verb)](arguments)
 
@@ -262,16 +269,50 @@ def _stop(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _check(arguments: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    try:
+        from grid.streams.checking import check_file
+        from grid.streams.errors import StreamError
+    except ImportError as error:
+        raise ConfigurationError(
+            f"this needs the package `{error.name}`: pip install 'beamgrid[server,accel]'"
+        ) from error
+    try:
+        found = check_file(arguments.file)
+    except StreamError as error:
+        raise ConfigurationError(str(error)) from error
+    if arguments.json:
+        print(json.dumps([asdict(one) for one in found], indent=2))
+    else:
+        for one in found:
+            counts = ", ".join(f"{count:,} {fate}" for fate, count in one.fates.items())
+            print(
+                f"{one.detector}: {one.frames:,} frames of stream {one.stream_id}: {counts}; {one.batches} signed batches"
+            )
+            print(f"  root {one.root}")
+            for what in one.wrong[:20]:
+                print(f"  {what}")
+            print(
+                f"  {len(one.wrong)} things are wrong" if one.wrong else "  every stored frame is what came"
+            )
+    return 1 if any(one.wrong for one in found) else 0
+
+
 def _watch(arguments: argparse.Namespace) -> int:
     """Look twice a second until it is over; drawn in place on a terminal."""
     last: dict[str, Any] = {}
 
     def ask(call: Any, _: Any) -> None:
         drawn = 0
+        number = arguments.stream or next((one["stream"] for one in call("stream_status", {"ended": True})), 0)
+        if not number:
+            raise ConfigurationError("you opened no stream")
         while not last or last["state"] in _ALIVE:
             if last:
                 time.sleep(LOOK_EVERY_S)
-            last.update(call("stream_status", {"streams": [arguments.stream]})[0])
+            last.update(call("stream_status", {"streams": [number]})[0])
             if arguments.json:
                 print(json.dumps(last), flush=True)
                 continue

@@ -8,7 +8,7 @@ Rows are in the order in which frames came. Everything is there before the first
 again from the spool.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -120,25 +120,36 @@ def fits(image: Image, start: Start) -> str:
     return ""
 
 
-def check(path: Path, stream_id: str, start: Start, leaves: Callable[[int], bytes | None]) -> int:
+def check(path: Path, stream_id: str, leaves: Callable[[int], bytes | None]) -> int:
     """Read a closed file again, and compare every frame with its leaf; returns how many there are.
 
     Raises:
         StreamFailed: a frame is not what came.
     """
+    count = 0
+    for number, leaf in stored_frames(path, stream_id):
+        if leaf != leaves(number):
+            raise StreamFailed(f"frame {number} of `{path.name}` is not what came; its spool is kept")
+        count += 1
+    return count
+
+
+def stored_frames(path: Path, stream_id: str) -> Iterator[tuple[int, bytes]]:
+    """The number of every frame of a closed file, and the leaf that its bytes have as they are stored."""
     with h5py.File(path, "r") as file:
         data = file[GROUP]
-        numbers = data["frame_number"][...]
-        stored = {channel: data[dataset_of(start, channel)] for channel in start.channels}
-        for row, number in enumerate(numbers.tolist()):
+        stored = {
+            name.removeprefix("data").removeprefix("_"): item
+            for name, item in data.items()
+            if name == "data" or name.startswith("data_")
+        }
+        kinds = {channel: _encoding(item) for channel, item in stored.items()}
+        for row, number in enumerate(data["frame_number"][...].tolist()):
             channels = {}
-            for channel, dataset in stored.items():
-                _, content = dataset.id.read_direct_chunk((row, 0, 0))
-                encoding = _encoding(dataset)
-                channels[channel] = Payload(memoryview(content), start.shape, start.dtype, encoding)
-            if leaf_of(stream_id, Image(start.series, number, channels)) != leaves(number):
-                raise StreamFailed(f"frame {number} of `{path.name}` is not what came; its spool is kept")
-        return len(numbers)
+            for channel, item in stored.items():
+                _, content = item.id.read_direct_chunk((row, 0, 0))
+                channels[channel] = Payload(memoryview(content), item.shape[1:], item.dtype, kinds[channel])
+            yield number, leaf_of(stream_id, Image("", number, channels))
 
 
 def _encoding(dataset: Any) -> int:

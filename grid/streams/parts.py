@@ -145,7 +145,7 @@ class Parts:
             part.file = DataFile(part.place, start, encoding, self._tree.stream_id)
         part.file.add(found)
 
-    def close(self, part: Part, start: Start) -> None:
+    def close(self, part: Part) -> None:
         """Close a file, compare it with what came, and make it the object's content; one without frames goes.
 
         Raises:
@@ -157,7 +157,7 @@ class Parts:
             part.opened.abandon()
             return
         part.file.close()
-        datafile.check(part.place, self._tree.stream_id, start, self._tree.leaf)
+        datafile.check(part.place, self._tree.stream_id, self._tree.leaf)
         part.handle.close()
         part.opened.changed = True
         part.opened.commit()

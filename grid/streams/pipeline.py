@@ -606,10 +606,8 @@ class Pipeline:
             if part not in self._open:
                 continue
             began = time.perf_counter()
-            start = self._sieve.start
-            assert start is not None, "there are frames"
             self._journal.sync()
-            self._parts.close(part, start)
+            self._parts.close(part)
             self._open.remove(part)
             self._spool.drop(part.number)
             self._figures.spent("verify", time.perf_counter() - began)

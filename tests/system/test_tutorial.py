@@ -1,4 +1,4 @@
-"""The steward's tutorial, command by command: what it prints is what the page says."""
+"""The tutorials, command by command: what they print is what the pages say."""
 
 import re
 import shlex
@@ -9,13 +9,14 @@ from grid import app
 from tests.conftest import Served, serve
 from tests.system.test_icommands import Shell
 
-PAGE = Path(__file__).parents[2] / "docs/tutorials/first-policy.md"
+TUTORIALS = Path(__file__).parents[2] / "docs/tutorials"
+PAGE = TUTORIALS / "first-policy.md"
 
 
-def commands() -> list[tuple[str, list[str]]]:
+def commands(page: Path = PAGE) -> list[tuple[str, list[str]]]:
     """Each command of the page with the lines it should print; `...` stands for anything."""
     found: list[tuple[str, list[str]]] = []
-    for block in re.findall(r"```console\n(.*?)```", PAGE.read_text(), re.DOTALL):
+    for block in re.findall(r"```console\n(.*?)```", page.read_text(), re.DOTALL):
         for line in block.splitlines():
             if line.startswith("$ "):
                 found.append((line[2:], []))
@@ -56,6 +57,26 @@ def test_the_tutorial_runs_as_it_is_printed(tmp_path: Path) -> None:
         for command, expected in commands():
             done = anna.run(*shlex.split(command))
             printed = (done.stdout + done.stderr).decode()
+            assert shown(expected, printed), f"{command}\n{printed}"
+    finally:
+        assert started.stop() == 0
+
+
+def test_the_tutorial_of_streams_runs_as_it_is_printed(tmp_path: Path) -> None:
+    folder, page = tmp_path / "zone", TUTORIALS / "beamline-stream.md"
+    app.initialise(folder, zone="demo", admin="rods", password="rods", host="127.0.0.1", port=0)
+    started = serve(folder)
+    running = Served(folder, started.port, started.process, zone="demo")
+    try:
+        shell = Shell(tmp_path / "rods", running, user="rods")
+        (policy,) = re.findall(r"```policy\n(.*?)```", page.read_text(), re.DOTALL)
+        (shell.folder / "streams.policy").write_text(textwrap.dedent(policy))
+        (shell.folder / "zone").symlink_to(folder)
+        assert len(commands(page)) >= 12
+        for command, expected in commands(page):
+            done = shell.run(*shlex.split(command))
+            printed = (done.stdout + done.stderr).decode()
+            assert done.returncode == 0, f"{command}\n{printed}"
             assert shown(expected, printed), f"{command}\n{printed}"
     finally:
         assert started.stop() == 0

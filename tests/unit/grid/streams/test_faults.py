@@ -252,7 +252,7 @@ def test_what_could_not_be_put_into_files_is_taken_up_again(
 ) -> None:
     zone, real = carried.zone, Parts.close
 
-    def broken(self: Parts, part, start) -> None:
+    def broken(self: Parts, part) -> None:
         raise StreamFailed("the disk is on fire")
 
     monkeypatch.setattr(Parts, "close", broken)

@@ -195,3 +195,28 @@ def test_a_captured_series_is_stored_as_it_came(
         )
         assert (~own).mean() > 0.5
     valid(folder / "scan1.nxs")
+
+
+def test_a_file_is_judged_from_its_own_bytes(
+    carried: Carried, detector: Detector, rods, tmp_path: Path, capsys
+) -> None:
+    from grid.cli.main import main
+
+    opened = ask(carried.zone, rods, source=detector.address, frames=12, part_bytes=1 << 16)
+    messages = series(12, LZ4)
+    del messages[5]
+    detector.send(messages)
+    root = over(carried.zone, rods, opened["stream"])["result"]["root"]
+    folder = local_copy(carried.zone, rods, tmp_path / "copy")
+    assert main(["stream", "check", str(folder / "scan1.nxs"), "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert (found["root"], found["fates"], found["wrong"]) == (root, {"missing": 1, "stored": 11}, [])
+    with h5py.File(folder / "scan1_000001.h5") as file:
+        place = file["entry/data/data"].id.get_chunk_info(3)
+    data = bytearray((folder / "scan1_000001.h5").read_bytes())
+    data[place.byte_offset + 20] ^= 1
+    (folder / "scan1_000001.h5").write_bytes(data)
+    assert main(["stream", "check", str(folder / "scan1.nxs")]) == 1
+    assert "frame 3 in scan1_000001.h5 is not what came" in capsys.readouterr().out
+    assert main(["stream", "check", str(folder / "scan1_000001.h5")]) == 1
+    assert "no frames of streams" in capsys.readouterr().err
