@@ -59,10 +59,10 @@ class Wanted:
 def run_kernel(
     grid: Grid, kernel: str, stream: str = "", params: Mapping[str, Any] | None = None, object: str = "", settings: str = "", to: str = ""
 ) -> dict[str, Any]:  # fmt: skip
-    """Reduce the frames of a stored file with a trusted kernel; `settings` is a TOML file of the zone with its parameters, `params` go before it."""
+    """Reduce the frames of a stored file with a trusted kernel or, in `during frame arrive`, look at the frame that arrived; `settings` is a TOML file of the zone with its parameters, `params` go before it."""
     if not object:
         raise MicroserviceError(
-            f"the stream `{stream}` cannot be reduced while it comes in; say which object: run_kernel(object: ...)"
+            f"frames of the stream `{stream}` are looked at by `during frame arrive` rules; here it takes an object: run_kernel(object: ...)"
         )
     from accel.parameters import read_parameters
 

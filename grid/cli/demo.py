@@ -198,9 +198,14 @@ def main() -> int:
         from grid.cli import demo_provenance
 
         return demo_provenance.main()
+    if name == "stream":
+        from grid.cli import demo_streams
+
+        return demo_streams.main()
     if name:
         print(
-            f"demo: found `{name}`; nothing, `kernels`, `tiers` or `provenance` was expected", file=sys.stderr
+            f"demo: found `{name}`; nothing, `kernels`, `provenance`, `stream` or `tiers` was expected",
+            file=sys.stderr,
         )
         return 2
     return basic()

@@ -306,7 +306,9 @@ def _watch(arguments: argparse.Namespace) -> int:
 
     def ask(call: Any, _: Any) -> None:
         drawn = 0
-        number = arguments.stream or next((one["stream"] for one in call("stream_status", {"ended": True})), 0)
+        number = arguments.stream or next(
+            (one["stream"] for one in call("stream_status", {"ended": True})), 0
+        )
         if not number:
             raise ConfigurationError("you opened no stream")
         while not last or last["state"] in _ALIVE:

@@ -430,7 +430,7 @@ def test_clients_do_not_run_kernels_as_rules_do(stored: Zone, rods) -> None:
 
 
 def test_a_stream_is_not_a_stored_file(stored: Zone, rods) -> None:
-    with pytest.raises(MicroserviceFailed, match="cannot be reduced while it comes in"):
+    with pytest.raises(MicroserviceFailed, match="looked at by `during frame arrive` rules"):
         stored.host.run(rods, "run_kernel", {"kernel": "hits 1.0 x", "stream": "s1"})
 
 
