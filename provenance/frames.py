@@ -20,6 +20,7 @@ import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from provenance import merkle
@@ -41,6 +42,7 @@ _NOTHING: Final = hashlib.sha256(b"").digest()
 _ABSENT: Final = bytes(HASH_BYTES)
 
 
+@lru_cache(maxsize=64)
 def stream_number(stream_id: str) -> int:
     """What stands for a stream in the headers of its leaves."""
     return int.from_bytes(hashlib.sha256(stream_id.encode()).digest()[:8], "big")

@@ -76,9 +76,16 @@ class DectrisIntake:
         self.address = address
 
     def receive(self, timeout_s: float) -> list[Any] | None:
-        if not self._socket.poll(int(timeout_s * 1000)):
-            return None
-        return [frame.buffer for frame in self._socket.recv_multipart(copy=False)]
+        try:
+            message = self._socket.recv(zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            if not self._socket.poll(int(timeout_s * 1000)):
+                return None
+            message = self._socket.recv(copy=False)
+        if message.more:  # a detector's messages have one part
+            self._socket.recv_multipart(copy=False)
+            return []
+        return [message.buffer]
 
     def refuse(self, reason: str) -> None:
         """A detector does not listen."""

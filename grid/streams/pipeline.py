@@ -7,6 +7,7 @@ import logging
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -29,6 +30,7 @@ from resources import ResourceError
 
 SYNC_S: Final = 0.1
 FLUSH_S: Final = 0.2
+HANDED_ON: Final = 16
 GATHER_S: Final = 0.005
 """A frame waits so long for others that are looked at with it, at the most."""
 
@@ -160,8 +162,8 @@ class Pipeline:
         self._outcome = Outcome()
         self._places = threading.Semaphore(1)  # until the frames' size is known
         self._ring = self._batch = 1
-        self._to_store: queue.SimpleQueue[_Arrived | Received | None] = queue.SimpleQueue()
-        self._to_judge: queue.SimpleQueue[_Arrived | None] = queue.SimpleQueue()
+        self._to_store: queue.SimpleQueue[list[_Arrived | Received] | None] = queue.SimpleQueue()
+        self._to_judge: queue.SimpleQueue[list[_Arrived] | None] = queue.SimpleQueue()
         self._to_write: queue.SimpleQueue[list[_Arrived] | None] = queue.SimpleQueue()
         self._to_close: queue.SimpleQueue[Part | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
@@ -175,7 +177,7 @@ class Pipeline:
         self._appended = 0
         self._handled: Mark = (0, 0)
         self._batched: list[int] = []
-        self._too_slow = self._ended = False
+        self._too_slow = self._ended = self._all_judged = False
         self._threads: list[threading.Thread] = []
 
     # -- from outside ----------------------------------------------------------------------------------------
@@ -330,44 +332,60 @@ class Pipeline:
         self._appended += 1
         if message.number not in signed:
             self._sign(message.number, one.leaf)
-        self._to_judge.put(_Arrived((0, 0), message, one.received, one.leaf, self._part))
+        self._to_judge.put([_Arrived((0, 0), message, one.received, one.leaf, self._part)])
 
     # -- taking in -------------------------------------------------------------------------------------------
 
     def _take(self) -> None:
+        """Messages from the intake; several that wait are handed on together, since each handing on costs a change of threads."""
         heard, holds = time.monotonic(), False
+        pending: list[_Arrived | Received] = []
         while not self._stopping.is_set():
-            holds = holds or self._place()
+            holds = holds or self._places.acquire(blocking=False)
+            if holds:
+                self._too_slow = False
+            else:
+                pending = self._hand_on(pending)
+                holds = self._place()
             if self._stopping.is_set():
-                return
-            parts = self._intake.receive(SYNC_S)
+                break
+            parts = self._intake.receive(0.0 if pending else SYNC_S)
             if parts is None:
                 silent = time.monotonic() - heard
-                if self.has_begun and silent > self._settings.idle_s:
+                if self.has_begun and not pending and silent > self._settings.idle_s:
                     self._end_early(f"nothing came for {self._settings.idle_s:g} s")
+                pending = self._hand_on(pending)
                 continue
             heard = time.monotonic()
             message = self._message(parts)
-            if isinstance(message, End):
-                self._to_store.put(_Arrived(self._intake.mark))
-                return
             if isinstance(message, Received) and isinstance(message.message, Image):
-                arrived = _Arrived(
-                    self._intake.mark, message.message, message, fate=Fate.STORED if holds else Fate.DROPPED
-                )
-                self._figures.add(received=1, bytes=message.size_bytes)
-                self._figures.highest(last=message.message.number)
-                self._to_store.put(arrived)
+                pending.append(self._arrived(message, message.message, holds))
                 holds = False
             else:
-                self._to_store.put(message if message is not None else _Arrived(self._intake.mark))
+                pending.append(message if isinstance(message, Received) else _Arrived(self._intake.mark))
+            if isinstance(message, End):
+                break
+            if len(pending) >= HANDED_ON:
+                pending = self._hand_on(pending)
+        self._hand_on(pending)
+
+    def _hand_on(self, pending: "list[_Arrived | Received]") -> "list[_Arrived | Received]":
+        if pending:
+            self._to_store.put(pending)
+        return []
+
+    def _arrived(self, received: Received, image: Image, holds: bool) -> _Arrived:
+        """A frame with its leaf; one without a place is dropped."""
+        began = time.perf_counter()
+        leaf = leaf_of(self._id, image)
+        self._figures.spent("digest", time.perf_counter() - began)
+        self._figures.add(received=1, bytes=received.size_bytes)
+        self._figures.highest(last=image.number)
+        return _Arrived(self._intake.mark, image, received, leaf, fate=Fate.STORED if holds else Fate.DROPPED)
 
     def _place(self) -> bool:
         """Wait for a place; False where the next frame is to be dropped."""
         settings = self._settings
-        if self._places.acquire(blocking=False):
-            self._too_slow = False
-            return True
         if self._places.acquire(timeout=settings.slow_s):
             return True
         if settings.when_slow == STOP:
@@ -406,24 +424,32 @@ class Pipeline:
     # -- storing ---------------------------------------------------------------------------------------------
 
     def _store(self) -> None:
-        """Frames into the spool, with their leaves. Where there is no room for one, the stream takes nothing more."""
+        """Frames into the spool. Where there is no room for one, the stream takes nothing more."""
         full = False
-        while (one := self._to_store.get()) is not None and self._problem is None:
-            began = time.perf_counter()
-            try:
-                if isinstance(one, Received):
-                    self._beginning = one
-                    self._journal.begin(one)
-                elif not full or one.image is None:
-                    self._store_one(one)
-                else:
-                    self._lose(one)
-            except (GridError, ResourceError, OSError) as error:
-                full = True
-                self._end_early(str(error))
-                if isinstance(one, _Arrived):
-                    self._lose(one)
+        while (several := self._to_store.get()) is not None and self._problem is None:
+            began, stored = time.perf_counter(), list[_Arrived]()
+            for one in several:
+                try:
+                    if isinstance(one, Received):
+                        self._beginning = one
+                        self._journal.begin(one)
+                    elif full and one.image is not None:
+                        self._lose(one)
+                    elif self._store_one(one):
+                        stored.append(one)
+                except (GridError, ResourceError, OSError) as error:
+                    full = True
+                    self._end_early(str(error))
+                    if isinstance(one, _Arrived):
+                        self._lose(one)
             self._figures.spent("spool", time.perf_counter() - began)
+            if stored:
+                self._to_judge.put(stored)
+            if not full:
+                self._handled = next(
+                    (one.mark for one in reversed(several) if isinstance(one, _Arrived)), self._handled
+                )
+            self._dirty.set()
         if self._problem is None:
             if self._signer is not None:
                 self._note(self._signer.close())
@@ -439,24 +465,23 @@ class Pipeline:
         self._figures.add(received=-1, refused=1)
         self._places.release()
 
-    def _store_one(self, one: _Arrived) -> None:
+    def _store_one(self, one: _Arrived) -> bool:
+        """Put a frame into the spool; False for what is none."""
         image, received = one.image, one.received
-        if image is not None and received is not None:
-            one.leaf = leaf_of(self._id, image)
-            if one.fate is Fate.STORED:
-                if self._part is None or self._part_bytes + received.size_bytes > self._settings.part_bytes:
-                    self._next_segment()
-                assert self._part is not None, "a segment was begun"
-                self._part_bytes += received.size_bytes + ROW_BYTES
-                self._parts.pay(self._part, self._part_bytes)
-                self._spool.append(received, one.leaf)
-                one.part = self._part
-            self._tree.add(image.number, one.leaf)
-            self._appended += 1
-            self._sign(image.number, one.leaf)
-            self._to_judge.put(one)
-        self._handled = one.mark
-        self._dirty.set()
+        if image is None or received is None:
+            return False
+        if one.fate is Fate.STORED:
+            if self._part is None or self._part_bytes + received.size_bytes > self._settings.part_bytes:
+                self._next_segment()
+            assert self._part is not None, "a segment was begun"
+            self._part_bytes += received.size_bytes + ROW_BYTES
+            self._parts.pay(self._part, self._part_bytes)
+            self._spool.append(received, one.leaf)
+            one.part = self._part
+        self._tree.add(image.number, one.leaf)
+        self._appended += 1
+        self._sign(image.number, one.leaf)
+        return True
 
     def _next_segment(self) -> None:
         assert self._beginning is not None, "frames come after it"
@@ -503,34 +528,40 @@ class Pipeline:
 
     def _judging(self) -> None:
         """Frames to the judge, and on, in batches whose numbers follow each other."""
-        following: _Arrived | None = self._to_judge.get()
-        while following is not None and self._problem is None:
-            batch = [following]
-            following = self._gathered(batch)
+        waiting: deque[_Arrived] = deque()
+        while self._problem is None and self._more(waiting):
+            batch = self._gathered(waiting)
             began = time.perf_counter()
             self._decide([one for one in batch if one.fate is Fate.STORED])
             self._figures.spent("reduce and decide", time.perf_counter() - began)
             self._to_write.put(batch)
-            if following is batch[-1]:
-                following = self._to_judge.get()
         self._to_write.put(None)
 
-    def _gathered(self, batch: list[_Arrived]) -> _Arrived | None:
-        """Fill a batch with what waits; returns the frame that begins the next one, None for the end, the batch's last where nothing waits."""
+    def _more(self, waiting: "deque[_Arrived]", timeout_s: float | None = None) -> bool:
+        """Wait for frames; False where none come any more, or in that time."""
+        if waiting:
+            return True
+        if self._all_judged:
+            return False
+        try:
+            several = self._to_judge.get(timeout=timeout_s)
+        except queue.Empty:
+            return False
+        self._all_judged = several is None
+        waiting.extend(several or ())
+        return bool(waiting)
+
+    def _gathered(self, waiting: "deque[_Arrived]") -> list[_Arrived]:
+        """A batch: what waits, and what comes in a moment."""
+        batch = [waiting.popleft()]
         most = max(min(self._batch, self._ring // 2), 1)
         deadline = time.monotonic() + GATHER_S
-        while len(batch) < most:
-            try:
-                one = self._to_judge.get(timeout=max(deadline - time.monotonic(), 0.0))
-            except queue.Empty:
-                break
-            if one is None:
-                return None
-            last = batch[-1]
+        while len(batch) < most and self._more(waiting, max(deadline - time.monotonic(), 0.0)):
+            one, last = waiting[0], batch[-1]
             if _number(one) != _number(last) + 1 or one.part is not last.part:
-                return one
-            batch.append(one)
-        return batch[-1]
+                break
+            batch.append(waiting.popleft())
+        return batch
 
     def _decide(self, batch: list[_Arrived]) -> None:
         if not batch or not self._judge.is_needed:
@@ -596,9 +627,9 @@ class Pipeline:
         self._figures.add(**{name: sum(one.fate is fate for one in batch) for fate, name in _COUNTED.items()})
         if rows:
             self._tell([row.image for row in rows])
-        for one in batch:
-            if one.fate is not Fate.DROPPED:  # that one had no place
-                self._places.release()
+        held = sum(one.fate is not Fate.DROPPED for one in batch)  # those had no place
+        if held:
+            self._places.release(held)
 
     def _close(self) -> None:
         """Files that are complete: compared with what came, made objects, their spool dropped."""
