@@ -5,6 +5,7 @@ import gc
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -73,6 +74,8 @@ PORT_FILE: Final = "run/port"
 VAULT: Final = "vault"
 _POLICY: Final = "policy"
 LOOK_EVERY_S: Final = 0.25
+SWITCH_S: Final = 0.0005
+"""So long may a thread that carries frames keep the others from the interpreter; their digests and writes take less."""
 
 _log = logging.getLogger("beamgrid.app")
 
@@ -382,6 +385,7 @@ def carry_streams(zone: Zone, stopping: threading.Event) -> None:
         return
     from grid.streams.gateway import Gateway
 
+    sys.setswitchinterval(SWITCH_S)
     settings, keys = (
         zone.settings,
         ServiceKeys(zone.folder / zone.settings.signing_keys, zone.folder / zone.settings.authority),

@@ -11,7 +11,7 @@ from grid.streams.cbor import encode
 from grid.streams.errors import MessageRefused, StreamFailed
 from grid.streams.received import DECTRIS, OWN
 
-WAITING_MESSAGES: Final = 8
+WAITING_MESSAGES: Final = 16
 MOST_MESSAGE: Final = 2 << 30
 LINGER_MS: Final = 1000
 

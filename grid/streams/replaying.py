@@ -19,7 +19,7 @@ from grid.streams.errors import MessageRefused, StreamFailed
 from grid.streams.messages import BSLZ4, LZ4, RAW, End, Image, Payload, Start, pixel_type
 
 CHANNEL: Final = "threshold_1"
-AHEAD: Final = 8
+AHEAD: Final = 16
 """Messages that wait in the sender, at the most: what does not take them is felt here."""
 
 GONE_S: Final = 30.0

@@ -1,0 +1,64 @@
+"""The memory of a gateway stays what its ring needs, however long a stream goes on."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from grid import app
+from tests.adversity.test_killed_gateway import CARRYING
+from tests.conftest import SOAK, make_zone
+from tests.unit.grid.streams.sending import Detector, ask, over, series, until
+
+SECONDS = 3600.0 if SOAK else 12.0
+"""A share; an hour in the soak."""
+
+RATE = 200.0
+GROWTH_BYTES = 32 << 20
+LEAF_BYTES = 64
+"""Of a frame's digest, and what is noted of it, which stay until the end."""
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory that a process holds."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_memory_is_bounded(tmp_path: Path) -> None:
+    make_zone(tmp_path / "zone")
+    zone, detector = app.open_zone(tmp_path / "zone", role="test"), Detector()
+    gateway = subprocess.Popen([sys.executable, "-c", CARRYING, str(tmp_path / "zone")], stderr=subprocess.DEVNULL)
+    stopping = threading.Event()
+
+    def send() -> None:
+        first, *images, _ = series(64, 0)
+        detector.send([first])
+        begun, number = time.monotonic(), 0
+        while not stopping.is_set():
+            one = images[number % 64]
+            detector.send([type(one)(one.series, number, one.channels, one.times)])
+            number += 1
+            time.sleep(max(begun + number / RATE - time.monotonic(), 0.0))
+
+    sender = threading.Thread(target=send)
+    try:
+        rods = zone.namespace.users.caller("rods", "tempZone")
+        asked = ask(zone, rods, source=detector.address, part_bytes=1 << 22)["stream"]
+        sender.start()
+        time.sleep(SECONDS / 3)
+        begun = until(zone, rods, asked, lambda one: one["figures"].get("kept", 0) > 100)["figures"]["kept"]
+        before = resident(gateway.pid)
+        time.sleep(SECONDS * 2 / 3)
+        frames = until(zone, rods, asked, lambda one: True)["figures"]["kept"] - begun
+        assert frames > SECONDS * RATE / 4
+        assert resident(gateway.pid) - before < GROWTH_BYTES + frames * LEAF_BYTES
+        zone.host.call(rods, "stream_stop", {"streams": [asked]})
+        assert over(zone, rods, asked, 120)["state"] == "done"
+    finally:
+        stopping.set()
+        detector.socket.setsockopt(__import__("zmq").SNDTIMEO, 100)
+        gateway.terminate()
+        gateway.wait(timeout=60)
+        zone.close()
