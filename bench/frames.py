@@ -31,7 +31,8 @@ from grid import app
 from grid.app import Zone
 from grid.model import Caller
 from grid.streams import dectris
-from grid.streams.deciding import FrameRules, KernelKey, NeedsKernel
+from grid.streams.deciding import FrameRules
+from grid.streams.facts import KernelKey, NeedsKernel
 from grid.streams.figures import Figures
 from grid.streams.kernels import StreamKernel
 from grid.streams.messages import BSLZ4, RAW, End, Image, Payload, Start

@@ -27,7 +27,7 @@ from grid.streams.kernels import StreamKernel, composed
 from grid.streams.master import DetectorFrames, ScanFacts, write_master
 from grid.streams.messages import Start
 from grid.streams.parts import Parts
-from grid.streams.pipeline import Outcome
+from grid.streams.passing import Outcome
 from provenance import jcs, merkle
 from provenance.frames import FrameTree, note_digest
 from provenance.notes import decoded

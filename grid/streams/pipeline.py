@@ -9,8 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from accel.reducing import batch_of
 from grid.errors import GridError
@@ -21,6 +20,7 @@ from grid.streams.intake import Intake, Mark
 from grid.streams.journal import Entry, Fate, Journal, Left, ranges
 from grid.streams.messages import End, Image, Start
 from grid.streams.parts import ROW_BYTES, Part, Parts
+from grid.streams.passing import NEWEST, STOP, VETO, Arrived, Judge, Outcome, StreamSettings
 from grid.streams.received import Received, leaf_of, read
 from grid.streams.sieve import Sieve
 from grid.streams.spool import Spool, Spooled
@@ -36,8 +36,6 @@ GATHER_S: Final = 0.005
 
 LEAST_RING, MOST_RING = 4, 512
 MOST_DAMAGED_BYTES: Final = 64 << 20
-WAIT, NEWEST, VETO, STOP = "wait", "drop-newest", "veto", "stop"
-WHEN_SLOW: Final = (WAIT, NEWEST, VETO, STOP)
 _COUNTED: Final = {
     Fate.STORED: "kept",
     Fate.VETOED: "vetoed",
@@ -46,87 +44,6 @@ _COUNTED: Final = {
 }
 
 _log = logging.getLogger("beamgrid.streams")
-
-
-@dataclass(frozen=True, slots=True)
-class StreamSettings:
-    """How a stream is treated.
-
-    Attributes:
-        frames: how many are going to come, 0 where nobody knows.
-        idle_s: who says nothing for so long is gone.
-        part_bytes: of the frames of a data file.
-        ring_bytes: of frames as they would be decoded, that are between the first stage and the last.
-        when_slow: one of `WHEN_SLOW`, after the first stage waited for `slow_s`.
-    """
-
-    frames: int = 0
-    idle_s: float = 60.0
-    part_bytes: int = 4 << 30
-    ring_bytes: int = 1 << 30
-    when_slow: str = WAIT
-    slow_s: float = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the rules say of a frame.
-
-    Attributes:
-        hits: what they found in it.
-        vetoed: whether a rule wants it gone.
-        drop: it is not to be stored: it was vetoed, and a rule says that it may go.
-        damaged: why it cannot be decoded; empty where it can, or nobody tried.
-    """
-
-    hits: int = 0
-    vetoed: bool = False
-    drop: bool = False
-    damaged: str = ""
-
-
-class Judge(Protocol):
-    """Reduces frames and decides about them. For one thread."""
-
-    @property
-    def is_needed(self) -> bool:
-        """Whether it has anything to say of frames."""
-
-    def begin(self, start: Start) -> None:
-        """Say whose frames are coming."""
-
-    def judge(self, images: Sequence[Image], segment: int, *, reduce: bool) -> list[Verdict]:
-        """What becomes of frames whose numbers follow each other, all of one segment; without `reduce` they are vetoed, and no kernel runs."""
-
-
-@dataclass(slots=True)
-class _Arrived:
-    """A frame between stages; without an image it only stands for a message that was not wanted."""
-
-    mark: Mark
-    image: Image | None = None
-    received: Received | None = None
-    leaf: bytes = b""
-    part: Part | None = None
-    fate: Fate = Fate.STORED
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What came of a stream.
-
-    Attributes:
-        count: how many frames there were to be.
-        fates: of frames that are not just stored.
-        damaged: the bytes of those that cannot be decoded.
-        reason: why it ended otherwise than by its end.
-    """
-
-    start: Start | None = None
-    count: int = 0
-    fates: dict[int, Fate] = field(default_factory=dict)
-    damaged: dict[int, bytes] = field(default_factory=dict)
-    reason: str = ""
 
 
 class Pipeline:
@@ -162,9 +79,9 @@ class Pipeline:
         self._outcome = Outcome()
         self._places = threading.Semaphore(1)  # until the frames' size is known
         self._ring = self._batch = 1
-        self._to_store: queue.SimpleQueue[list[_Arrived | Received] | None] = queue.SimpleQueue()
-        self._to_judge: queue.SimpleQueue[list[_Arrived] | None] = queue.SimpleQueue()
-        self._to_write: queue.SimpleQueue[list[_Arrived] | None] = queue.SimpleQueue()
+        self._to_store: queue.SimpleQueue[list[Arrived | Received] | None] = queue.SimpleQueue()
+        self._to_judge: queue.SimpleQueue[list[Arrived] | None] = queue.SimpleQueue()
+        self._to_write: queue.SimpleQueue[list[Arrived] | None] = queue.SimpleQueue()
         self._to_close: queue.SimpleQueue[Part | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._dirty = threading.Event()
@@ -332,14 +249,14 @@ class Pipeline:
         self._appended += 1
         if message.number not in signed:
             self._sign(message.number, one.leaf)
-        self._to_judge.put([_Arrived((0, 0), message, one.received, one.leaf, self._part)])
+        self._to_judge.put([Arrived((0, 0), message, one.received, one.leaf, self._part)])
 
     # -- taking in -------------------------------------------------------------------------------------------
 
     def _take(self) -> None:
         """Messages from the intake; several that wait are handed on together, since each handing on costs a change of threads."""
         heard, holds = time.monotonic(), False
-        pending: list[_Arrived | Received] = []
+        pending: list[Arrived | Received] = []
         while not self._stopping.is_set():
             holds = holds or self._places.acquire(blocking=False)
             if holds:
@@ -362,26 +279,26 @@ class Pipeline:
                 pending.append(self._arrived(message, message.message, holds))
                 holds = False
             else:
-                pending.append(message if isinstance(message, Received) else _Arrived(self._intake.mark))
+                pending.append(message if isinstance(message, Received) else Arrived(self._intake.mark))
             if isinstance(message, End):
                 break
             if len(pending) >= HANDED_ON:
                 pending = self._hand_on(pending)
         self._hand_on(pending)
 
-    def _hand_on(self, pending: "list[_Arrived | Received]") -> "list[_Arrived | Received]":
+    def _hand_on(self, pending: "list[Arrived | Received]") -> "list[Arrived | Received]":
         if pending:
             self._to_store.put(pending)
         return []
 
-    def _arrived(self, received: Received, image: Image, holds: bool) -> _Arrived:
+    def _arrived(self, received: Received, image: Image, holds: bool) -> Arrived:
         """A frame with its leaf; one without a place is dropped."""
         began = time.perf_counter()
         leaf = leaf_of(self._id, image)
         self._figures.spent("digest", time.perf_counter() - began)
         self._figures.add(received=1, bytes=received.size_bytes)
         self._figures.highest(last=image.number)
-        return _Arrived(self._intake.mark, image, received, leaf, fate=Fate.STORED if holds else Fate.DROPPED)
+        return Arrived(self._intake.mark, image, received, leaf, fate=Fate.STORED if holds else Fate.DROPPED)
 
     def _place(self) -> bool:
         """Wait for a place; False where the next frame is to be dropped."""
@@ -427,7 +344,7 @@ class Pipeline:
         """Frames into the spool. Where there is no room for one, the stream takes nothing more."""
         full = False
         while (several := self._to_store.get()) is not None and self._problem is None:
-            began, stored = time.perf_counter(), list[_Arrived]()
+            began, stored = time.perf_counter(), list[Arrived]()
             for one in several:
                 try:
                     if isinstance(one, Received):
@@ -440,14 +357,14 @@ class Pipeline:
                 except (GridError, ResourceError, OSError) as error:
                     full = True
                     self._end_early(str(error))
-                    if isinstance(one, _Arrived):
+                    if isinstance(one, Arrived):
                         self._lose(one)
             self._figures.spent("spool", time.perf_counter() - began)
             if stored:
                 self._to_judge.put(stored)
             if not full:
                 self._handled = next(
-                    (one.mark for one in reversed(several) if isinstance(one, _Arrived)), self._handled
+                    (one.mark for one in reversed(several) if isinstance(one, Arrived)), self._handled
                 )
             self._dirty.set()
         if self._problem is None:
@@ -459,13 +376,13 @@ class Pipeline:
         self._all_stored.set()
         self._to_judge.put(None)
 
-    def _lose(self, one: _Arrived) -> None:
+    def _lose(self, one: Arrived) -> None:
         """A frame that cannot be stored; who sends it is not told that it was."""
         assert one.image is not None, "it is a frame"
         self._figures.add(received=-1, refused=1)
         self._places.release()
 
-    def _store_one(self, one: _Arrived) -> bool:
+    def _store_one(self, one: Arrived) -> bool:
         """Put a frame into the spool; False for what is none."""
         image, received = one.image, one.received
         if image is None or received is None:
@@ -528,7 +445,7 @@ class Pipeline:
 
     def _judging(self) -> None:
         """Frames to the judge, and on, in batches whose numbers follow each other."""
-        waiting: deque[_Arrived] = deque()
+        waiting: deque[Arrived] = deque()
         while self._problem is None and self._more(waiting):
             batch = self._gathered(waiting)
             began = time.perf_counter()
@@ -537,7 +454,7 @@ class Pipeline:
             self._to_write.put(batch)
         self._to_write.put(None)
 
-    def _more(self, waiting: "deque[_Arrived]", timeout_s: float | None = None) -> bool:
+    def _more(self, waiting: "deque[Arrived]", timeout_s: float | None = None) -> bool:
         """Wait for frames; False where none come any more, or in that time."""
         if waiting:
             return True
@@ -551,7 +468,7 @@ class Pipeline:
         waiting.extend(several or ())
         return bool(waiting)
 
-    def _gathered(self, waiting: "deque[_Arrived]") -> list[_Arrived]:
+    def _gathered(self, waiting: "deque[Arrived]") -> list[Arrived]:
         """A batch: what waits, and what comes in a moment."""
         batch = [waiting.popleft()]
         most = max(min(self._batch, self._ring // 2), 1)
@@ -563,7 +480,7 @@ class Pipeline:
             batch.append(waiting.popleft())
         return batch
 
-    def _decide(self, batch: list[_Arrived]) -> None:
+    def _decide(self, batch: list[Arrived]) -> None:
         if not batch or not self._judge.is_needed:
             return
         images, part = [one.image for one in batch if one.image is not None], batch[0].part
@@ -605,7 +522,7 @@ class Pipeline:
                     self._to_close.put(part)
         self._to_close.put(None)
 
-    def _write_batch(self, batch: list[_Arrived]) -> None:
+    def _write_batch(self, batch: list[Arrived]) -> None:
         start = self._sieve.start
         assert start is not None, "frames come after it"
         rows = [
@@ -644,6 +561,6 @@ class Pipeline:
             self._figures.spent("verify", time.perf_counter() - began)
 
 
-def _number(one: _Arrived) -> int:
+def _number(one: Arrived) -> int:
     assert one.image is not None, "it is a frame"
     return one.image.number

@@ -7,10 +7,12 @@ import threading
 import time
 from pathlib import Path
 
+import zmq
+
 from grid import app
 from tests.adversity.test_killed_gateway import CARRYING
 from tests.conftest import SOAK, make_zone
-from tests.unit.grid.streams.sending import Detector, ask, over, series, until
+from tests.unit.grid.streams.sending import Detector, ask, over, series, start, until
 
 SECONDS = 3600.0 if SOAK else 12.0
 """A share; an hour in the soak."""
@@ -29,12 +31,14 @@ def resident(pid: int) -> int:
 def test_memory_is_bounded(tmp_path: Path) -> None:
     make_zone(tmp_path / "zone")
     zone, detector = app.open_zone(tmp_path / "zone", role="test"), Detector()
-    gateway = subprocess.Popen([sys.executable, "-c", CARRYING, str(tmp_path / "zone")], stderr=subprocess.DEVNULL)
+    gateway = subprocess.Popen(
+        [sys.executable, "-c", CARRYING, str(tmp_path / "zone")], stderr=subprocess.DEVNULL
+    )
     stopping = threading.Event()
 
     def send() -> None:
-        first, *images, _ = series(64, 0)
-        detector.send([first])
+        _, *images, _ = series(64, 0)
+        detector.send([start(0)])
         begun, number = time.monotonic(), 0
         while not stopping.is_set():
             one = images[number % 64]
@@ -58,7 +62,7 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
         assert over(zone, rods, asked, 120)["state"] == "done"
     finally:
         stopping.set()
-        detector.socket.setsockopt(__import__("zmq").SNDTIMEO, 100)
+        detector.socket.setsockopt(zmq.SNDTIMEO, 100)
         gateway.terminate()
         gateway.wait(timeout=60)
         zone.close()
