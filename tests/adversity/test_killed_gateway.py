@@ -47,9 +47,9 @@ CARRYING = (
 COUNT = 80
 PART_BYTES = 1 << 16
 COMMITS = range(3, 40)
-"""A share of every seventh one; all of them in the soak."""
+"""A share of every twelfth one; all of them in the soak."""
 
-MOMENTS = 24 if SOAK else 4
+MOMENTS = 24 if SOAK else 2
 
 
 class Gateways:
@@ -126,7 +126,7 @@ def check(zone: Zone, rods: Caller, number: int, folder: Path, name: str) -> Non
 
 def test_a_stream_is_whole_whatever_dies(zone: Zone, tmp_path: Path) -> None:
     rods = zone.namespace.users.caller("rods", "tempZone")
-    commits = list(COMMITS) if SOAK else list(COMMITS)[::7]
+    commits = list(COMMITS) if SOAK else list(COMMITS)[::12]
     killed = 0
     for commit in commits:
         gateways = Gateways(

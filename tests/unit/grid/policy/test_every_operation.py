@@ -178,6 +178,7 @@ OPERATIONS: dict[str, tuple[Do, set[str]]] = {
 }  # fmt: skip
 
 WITHOUT: dict[str, str] = {
+    "stating.of_frames": "asked for by the gateway of a stream, about files whose making was judged",
     "stating.of_object": "asked for by rules, about what they were told", "stating.of_objects": "asked for by rules",
     "stating.of_place": "asked for by rules", "stating.of_everything_in": "asked for by rules", "stating.of_erased": "asked for by rules",
     "stating.erasing": "a part of removals, which tell", "stating.erased": "tells rules after the removals, each of which was judged", "stating.version": "a number without a meaning for anybody else",
