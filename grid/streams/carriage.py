@@ -134,6 +134,7 @@ class Carriage:
         self._spool.close()
         if self._intake is not None:
             self._intake.close()
+        self._parts.settle()
 
     def carry(self) -> None:
         """From where it stands to its end."""
@@ -177,7 +178,7 @@ class Carriage:
         if left.end is not None:
             return None  # it may be there already
         request = WriteRequest(
-            exclusive=True, resource_name=self._row.resource, reservation=self._row.reservation
+            exclusive=True, resource_name=self._row.resource, reservation=self._parts.reservation
         )
         return self._zone.namespace.objects.open_for_writing(self._caller, self._row.path, request)
 

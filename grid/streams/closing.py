@@ -154,7 +154,7 @@ class Closing:
     def _put(self, ended: Ended, target: str, file: Path) -> None:
         request = WriteRequest(
             resource_name=ended.row.resource,
-            reservation=ended.row.reservation,
+            reservation=ended.parts.reservation,
             size_bytes=file.stat().st_size,
         )
         opened = self._namespace.objects.open_for_writing(ended.caller, target, request)

@@ -4,6 +4,7 @@ Everybody asks with their own rights; administrators see the streams of all.
 """
 
 import math
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -35,6 +36,8 @@ _SETTINGS: Final[dict[str, tuple[type, float, float]]] = {
 }  # fmt: skip
 """What may be said of how a stream is treated, and between which bounds."""
 
+_ADDRESS: Final = re.compile(r"tcp://[A-Za-z0-9.:\[\]_-]{1,255}:[0-9]{1,5}")
+
 Answer = tuple[Callable[..., Any], dict[str, type]]
 
 
@@ -65,6 +68,10 @@ class StreamDesk:
         for what, found, known in (("format", format, FORMATS), ("when_slow", when_slow, WHEN_SLOW)):
             if found not in known:
                 raise InvalidArgument(f"found `{found}` as `{what}`; {', '.join(known)} are known")
+        if source and not _ADDRESS.fullmatch(source):
+            raise InvalidArgument(
+                f"found `{source}` as the detector's address; such as tcp://eiger:31001 was expected"
+            )
         if not detector or len(detector) > 64:
             raise InvalidArgument(f"found `{detector}` as the detector's name; a short name was expected")
         if frames < 0 or frame_bytes < 0 or bytes_per_s < 0 or seconds < 0 or not 1.0 <= margin <= 10.0:

@@ -8,6 +8,7 @@ from typing import Any, Final
 import h5py
 
 from grid import paths
+from grid.catalog import space
 from grid.catalog import streams as rows
 from grid.catalog.streams import StreamRow
 from grid.errors import AlreadyExists, GridError
@@ -20,6 +21,7 @@ from grid.streams.messages import Start
 from microservices.nexus import BlockCache
 from provenance.frames import FrameTree
 from resources import ResourceError
+from resources.buffer import BufferDriver
 from resources.disk import DiskDriver
 from resources.disk_file import DiskFile
 from resources.wrappers import innermost
@@ -66,20 +68,36 @@ class Parts:
         self._caller = caller
         self._tree = tree
         self.closed: list[dict[str, Any]] = [dict(one) for one in row.files]
-        self.driver = self._driver()
+        self.reservation = self._lasting_reservation()
+        self.driver = self._opened_driver()
 
-    def _driver(self) -> DiskDriver:
+    def _opened_driver(self) -> DiskDriver:
         context = self._namespace.context
         with context.database.read() as tx:
             resource = context.storage.tree(tx).named(self._row.resource)
         driver = innermost(
-            context.storage.driver_for(context.database, self._caller, resource, self._row.reservation)
+            context.storage.driver_for(context.database, self._caller, resource, self.reservation)
         )
         if not isinstance(driver, DiskDriver):
             raise StreamFailed(
                 f"`{self._row.resource}` has no files that grow; a stream needs a buffer or a disk"
             )
         return driver
+
+    def _lasting_reservation(self) -> str:
+        """The room that was kept; empty where it ended, since nobody carried the stream for too long, or it failed before."""
+        with self._namespace.context.database.read() as tx:
+            found = space.reservation_or_none(tx, self._row.reservation)
+        return self._row.reservation if found is not None else ""
+
+    def settle(self) -> None:
+        """Give back what this process took of a buffer and does not need any more."""
+        context = self._namespace.context
+        with context.database.read() as tx:
+            resource = context.storage.tree(tx).named(self._row.resource)
+        driver = innermost(context.storage.driver(resource))
+        if isinstance(driver, BufferDriver):
+            driver.settle()
 
     @property
     def folder(self) -> Path:
@@ -98,9 +116,7 @@ class Parts:
             GridError: the policy or the rights say no, there is no room, or something else has the name.
         """
         path = self.path_of(number)
-        request = WriteRequest(
-            exclusive=True, resource_name=self._row.resource, reservation=self._row.reservation
-        )
+        request = WriteRequest(exclusive=True, resource_name=self._row.resource, reservation=self.reservation)
         try:
             opened = self._namespace.objects.open_for_writing(self._caller, path, request)
         except AlreadyExists:

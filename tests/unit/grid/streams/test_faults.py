@@ -255,8 +255,9 @@ def test_what_could_not_be_put_into_files_is_taken_up_again(
     def broken(self: Parts, part) -> None:
         raise StreamFailed("the disk is on fire")
 
+    buffer(zone, rods, tmp_path, "2 GB")
     monkeypatch.setattr(Parts, "close", broken)
-    opened = ask(zone, rods, source=detector.address, frames=30)["stream"]
+    opened = ask(zone, rods, source=detector.address, frames=30, frame_bytes=5760)["stream"]
     detector.send(series(30))
     found = over(zone, rods, opened)
     assert (found["state"], found["reason"]) == ("failed", "the disk is on fire")
@@ -291,7 +292,7 @@ def test_who_may_not_opens_and_sees_nothing(zone: Zone, rods) -> None:
 @pytest.mark.parametrize(("said", "what"), [
     ({"format": "tiff"}, "`tiff` as `format`"), ({"when_slow": "x"}, "`x` as `when_slow`"), ({"detector": ""}, "as the detector's name"),
     ({"frames": -1}, "not below 0"), ({"margin": 0.5}, "margin"), ({"idle_s": 0.1}, "0.1 as `idle_s`"), ({"part_bytes": 5}, "5 as `part_bytes`"),
-    ({"resource": "nothing"}, "no resource `nothing`"), ({"scan": MASTER}, "joins detectors beside"), ({"path": "/tempZone/nowhere/x.nxs"}, "no collection"),
+    ({"source": "ipc:///tmp/x"}, "the detector's address"), ({"resource": "nothing"}, "no resource `nothing`"), ({"scan": MASTER}, "joins detectors beside"), ({"path": "/tempZone/nowhere/x.nxs"}, "no collection"),
     ({"path": "/other/x.nxs"}, "lies in zone"),
 ])  # fmt: skip
 def test_what_cannot_be_opened_says_why(zone: Zone, rods, said: dict, what: str) -> None:
