@@ -8,15 +8,19 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import h5py
-import hdf5plugin  # noqa: F401
+import hdf5plugin
 import numpy
 import pytest
 
+from accel.series import find_frames
 from grid.app import Zone
 from grid.errors import Locked
+from grid.model import Caller
 from grid.streams.messages import BSLZ4, LZ4
+from grid.streams.replaying import CapturedSource, FileSource, Replay
 from tests.conftest import DATA
 from tests.unit.grid.streams.sending import (
     HOME,
@@ -175,8 +179,6 @@ def test_a_captured_series_is_stored_as_it_came(
 ) -> None:
     if DATA is None:
         pytest.skip("BEAMGRID_TEST_DATA does not name the folder with the captured series")
-    from grid.streams.replaying import CapturedSource
-
     source = CapturedSource(DATA / "dectris-stream-v2/r500k_bm_bslz4_16bit")
     opened = ask(carried.zone, rods, source=detector.address)
     detector.send(list(source.messages()))
@@ -220,3 +222,40 @@ def test_a_file_is_judged_from_its_own_bytes(
     assert "frame 3 in scan1_000001.h5 is not what came" in capsys.readouterr().out
     assert main(["stream", "check", str(folder / "scan1_000001.h5")]) == 1
     assert "no frames of streams" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "filters", [{}, {"compression": "gzip"}, dict(hdf5plugin.Bitshuffle(cname="lz4")), dict(hdf5plugin.LZ4())]
+)
+def test_frames_of_a_file_are_replayed(
+    carried: Carried, rods, tmp_path: Path, filters: dict[str, Any]
+) -> None:
+    stack = frames(12)
+    with h5py.File(tmp_path / "scan.h5", "w") as file:
+        file.create_dataset("entry/data", data=stack, chunks=(1, *stack.shape[1:]), **filters)
+        file["entry/pixel_mask"] = numpy.zeros(stack.shape[1:], "u4")
+    _replayed(carried, rods, tmp_path, FileSource(tmp_path / "scan.h5", "/entry/data", "s1"), stack)
+
+
+def test_real_frames_are_replayed(carried: Carried, rods, tmp_path: Path) -> None:
+    sample = ROOT / ".samples/lz4.h5"
+    if not sample.exists():
+        pytest.skip("the sample of hdf5plugin is not there: .ci/run fetches it")
+    with h5py.File(sample) as file:
+        data = find_frames(file)
+        stack, name = data[:3], data.name
+        with h5py.File(tmp_path / "real.h5", "w") as made:
+            made.create_dataset("data", data=stack, chunks=(1, *stack.shape[1:]), **dict(hdf5plugin.LZ4()))
+    assert name
+    _replayed(carried, rods, tmp_path, FileSource(tmp_path / "real.h5", "", "s1"), stack)
+
+
+def _replayed(carried: Carried, rods: Caller, tmp_path: Path, source: FileSource, stack: Any) -> None:
+    replay = Replay("tcp://127.0.0.1:*")
+    opened = ask(carried.zone, rods, source=replay.address)
+    replay.send(source, 0.0, lambda sent: None)
+    found = over(carried.zone, rods, opened["stream"])
+    replay.close()
+    assert (found["state"], found["result"]["stored"]) == ("done", len(stack)), found
+    with h5py.File(local_copy(carried.zone, rods, tmp_path / "copy") / "scan1.nxs") as file:
+        assert numpy.array_equal(file["entry/data/data"][...], stack)

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from accel import chunks
 from grid.streams import cbor, dectris, framed
 from grid.streams.cbor import Tagged, decode, encode
 from grid.streams.errors import MessageRefused
-from grid.streams.messages import BSLZ4, RAW, End, Image, Payload, Start
+from grid.streams.messages import BSLZ4, LZ4, RAW, End, Image, Payload, Start
 from tests.conftest import DATA, SOAK
 from tests.unit.grid.streams.sending import SHAPE, image, series, start
 
@@ -191,3 +192,16 @@ def test_a_header_of_another_message_is_no_claim() -> None:
     assert framed.claim(framed.encoded(start(1), stream=5, token="t")) == (5, "t")
     with pytest.raises(MessageRefused, match="without the stream and the token"):
         framed.claim([encode({"type": "start"})])
+
+
+@pytest.mark.parametrize("encoding", [RAW, LZ4, BSLZ4])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "int32", "float32"])
+def test_pixels_of_every_type_come_through(dtype: str, encoding: int) -> None:
+    pixels = (numpy.arange(2880).reshape(SHAPE) % 251).astype(dtype)
+    found = dectris.message_of(dectris.encoded(image(0, pixels, encoding)))
+    assert isinstance(found, Image)
+    (one,) = found.channels.values()
+    decoded = numpy.empty(SHAPE, one.dtype)
+    chunks.decode(one.data, dectris.FILTERS[one.encoding], decoded)
+    assert (one.dtype, one.shape) == (numpy.dtype(dtype), SHAPE)
+    assert numpy.array_equal(decoded, pixels)
