@@ -139,6 +139,15 @@ class FrameSender:
         self._number = own + 1
         self._put(framed.encoded(Image(start.series, own, channels, times, user_data)))
 
+    def flush(self) -> None:
+        """Wait until everything that was sent is stored.
+
+        Raises:
+            SendingFailed: not everything is.
+        """
+        while self._waiting:
+            self._hear(0.1)
+
     def end(self) -> None:
         """End the series, and wait until everything is stored.
 
@@ -148,8 +157,7 @@ class FrameSender:
         if self._start is None:
             return
         self._put(framed.encoded(End(self._start.series)))
-        while self._waiting:
-            self._hear(0.1)
+        self.flush()
         self._start = None
 
     def close(self) -> None:

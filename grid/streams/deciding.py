@@ -178,8 +178,12 @@ class FrameRules:
         facts["kept_fraction"] = self._kept / self._frames if self._frames else 1.0
         facts["hit_rate"] = self._hits / self._reduced if self._reduced else 0.0
 
-    def _run(self, rule: _Rule, frame: Entity, now: datetime, values: dict[str, Any]) -> None:
-        """One `during` rule on a frame; one that fails does nothing."""
+    def _evaluated(self, rule: _Rule, frame: Entity, now: datetime, values: dict[str, Any]) -> None:
+        """Run a rule on a frame.
+
+        Raises:
+            RuleFailed: it refused, or could not go on.
+        """
         active, at = rule.candidate
         slots = rule.slots.copy()
         place = rule.places.get("frame")
@@ -187,39 +191,30 @@ class FrameRules:
             slots[place] = frame
         run = Frame(active.rule.id, slots, at, now, rule.facts, self._policy.timezone)
         run.event_values = values
+        compiled = active.compiled
+        if compiled.guards(run):
+            compiled.body(run)
+        else:
+            compiled.otherwise(run)
+
+    def _run(self, rule: _Rule, frame: Entity, now: datetime, values: dict[str, Any]) -> None:
+        """One `during` rule on a frame; one that fails does nothing."""
         try:
-            compiled = active.compiled
-            if compiled.guards(run):
-                compiled.body(run)
-            else:
-                compiled.otherwise(run)
+            self._evaluated(rule, frame, now, values)
         except RuleFailed as failure:
-            self._wrong(active.rule.id, str(failure))
+            self._wrong(rule.candidate[0].rule.id, str(failure))
 
     def _may_go(self, frame: Entity) -> bool:
         """Whether the rules let a vetoed frame be dropped."""
         now, refused = datetime.now(UTC), False
         for rule in self._store:
-            active, at = rule.candidate
-            slots = rule.slots.copy()
-            place = rule.places.get("frame")
-            if place is not None:
-                slots[place] = frame
-            run = Frame(active.rule.id, slots, at, now, rule.facts, self._policy.timezone)
             try:
-                compiled = active.compiled
-                if compiled.guards(run):
-                    compiled.body(run)
-                else:
-                    compiled.otherwise(run)
-            except Refused as refusal:
-                if refusal.code != VETOED_CODE:
-                    self._wrong(active.rule.id, f"frames are kept: {refusal}")
+                self._evaluated(rule, frame, now, {})
+            except RuleFailed as failure:
+                if not isinstance(failure, Refused) or failure.code != VETOED_CODE:
+                    self._wrong(rule.candidate[0].rule.id, f"frames are kept: {failure}")
                     return False
                 refused = True
-            except RuleFailed as failure:
-                self._wrong(active.rule.id, f"frames are kept: {failure}")
-                return False
         return refused
 
     def _wrong(self, rule: str, what: str) -> None:

@@ -20,12 +20,14 @@ from grid.streams.messages import (
     LZ4,
     MOST_CHANNELS,
     MOST_FRAMES,
+    NAMES,
     RAW,
     End,
     Image,
     Message,
     Payload,
     Start,
+    channel_names,
     frame_shape,
     pixel_type,
     whole,
@@ -40,7 +42,6 @@ TYPED: Final = {
 """Tag of a typed array to the type of its elements. Source: RFC 8746, section 2.1."""
 
 _TAGS: Final = {numpy.dtype(code).str: tag for tag, code in TYPED.items() if tag != 68}
-_NAMES: Final = {RAW: "", LZ4: "lz4", BSLZ4: "bslz4"}
 FILTERS: Final[Mapping[int, tuple[Filter, ...]]] = {
     RAW: (),
     LZ4: (Filter(chunks.LZ4),),
@@ -83,14 +84,6 @@ def _series(said: Mapping[str, Any]) -> str:
 
 
 def _start(said: Mapping[str, Any]) -> Start:
-    channels = said.get("channels")
-    if (
-        not isinstance(channels, list)
-        or not 1 <= len(channels) <= MOST_CHANNELS
-        or not all(isinstance(one, str) and one.isidentifier() for one in channels)
-        or len(set(channels)) != len(channels)
-    ):
-        raise MessageRefused(f"found the channels `{channels}`; 1 to {MOST_CHANNELS} names were expected")
     shape = frame_shape(said.get("image_size_y"), said.get("image_size_x"))
     images = {}
     for name in _IMAGES:
@@ -106,7 +99,7 @@ def _start(said: Mapping[str, Any]) -> Start:
             images[name, channel] = array
     facts = {name: _fact(value, 0) for name, value in said.items() if name not in _SKIPPED}
     return Start(
-        _series(said), whole(said.get("number_of_images", 0), "`number_of_images`", MOST_FRAMES), tuple(channels), shape,
+        _series(said), whole(said.get("number_of_images", 0), "`number_of_images`", MOST_FRAMES), channel_names(said.get("channels")), shape,
         pixel_type(said.get("image_dtype")), facts, images,
     )  # fmt: skip
 
@@ -255,7 +248,7 @@ def encoded(message: Message) -> bytes:
             if message.user_data is not None:
                 said["user_data"] = message.user_data
             said["data"] = {
-                name: _typed(one.shape, one.dtype, one.data, _NAMES[one.encoding]) for name, one in message.channels.items()
+                name: _typed(one.shape, one.dtype, one.data, NAMES[one.encoding]) for name, one in message.channels.items()
             }  # fmt: skip
         case End():
             said = {"type": "end"}

@@ -32,23 +32,21 @@ from typing import Any, Final
 from grid.streams.cbor import decode, encode
 from grid.streams.errors import MessageRefused
 from grid.streams.messages import (
-    BSLZ4,
     ENCODINGS,
-    LZ4,
-    MOST_CHANNELS,
     MOST_FRAMES,
+    NAMES,
     RAW,
     End,
     Image,
     Message,
     Payload,
     Start,
+    channel_names,
     frame_shape,
     pixel_type,
     whole,
 )
 
-_NAMES: Final = {RAW: "", LZ4: "lz4", BSLZ4: "bslz4"}
 MOST_NAME: Final = 256
 Part = bytes | bytearray | memoryview
 
@@ -84,20 +82,13 @@ def message_of(parts: Sequence[Part], start: Start | None) -> Message:
 
 
 def _start(said: Mapping[str, Any], series: str) -> Start:
-    channels, shape, facts = said.get("channels"), said.get("shape"), said.get("facts", {})
-    if (
-        not isinstance(channels, list)
-        or not 1 <= len(channels) <= MOST_CHANNELS
-        or not all(isinstance(one, str) and one.isidentifier() for one in channels)
-        or len(set(channels)) != len(channels)
-    ):
-        raise MessageRefused(f"found the channels `{channels}`; 1 to {MOST_CHANNELS} names were expected")
+    shape, facts = said.get("shape"), said.get("facts", {})
     if not isinstance(shape, list) or len(shape) != 2:
         raise MessageRefused(f"found the shape `{shape}`; rows and columns were expected")
     if not isinstance(facts, dict):
         raise MessageRefused("found facts that are no map")
     return Start(
-        series, whole(said.get("frames", 0), "`frames`", MOST_FRAMES), tuple(channels), frame_shape(*shape), pixel_type(said.get("dtype")), _plain(facts)
+        series, whole(said.get("frames", 0), "`frames`", MOST_FRAMES), channel_names(said.get("channels")), frame_shape(*shape), pixel_type(said.get("dtype")), _plain(facts)
     )  # fmt: skip
 
 
@@ -153,7 +144,7 @@ def encoded(message: Message, *, stream: int = 0, token: str = "") -> list[Part]
                 said["user_data"] = message.user_data
             encoding = next(iter(message.channels.values())).encoding
             if encoding != RAW:
-                said["encoding"] = _NAMES[encoding]
+                said["encoding"] = NAMES[encoding]
             return [encode(said), *(one.data for one in message.channels.values())]
         case End():
             return [encode({"type": "end", "series": message.series})]

@@ -12,6 +12,7 @@ RAW, LZ4, BSLZ4 = 0, 1, 2
 """How a frame's bytes are encoded; also the flags of its leaf."""
 
 ENCODINGS: Final[Mapping[str, int]] = {"": RAW, "lz4": LZ4, "bslz4": BSLZ4}
+NAMES: Final[Mapping[int, str]] = {code: name for name, code in ENCODINGS.items()}
 MOST_SIDE: Final = 1 << 16
 MOST_PIXELS: Final = 1 << 28
 MOST_FRAMES: Final = 10_000_000
@@ -105,6 +106,22 @@ def frame_shape(rows: Any, columns: Any) -> tuple[int, int]:
     if rows * columns > MOST_PIXELS:
         raise MessageRefused(f"found {rows} x {columns} pixels; {MOST_PIXELS} at the most were expected")
     return rows, columns
+
+
+def channel_names(value: Any) -> tuple[str, ...]:
+    """Names of channels.
+
+    Raises:
+        MessageRefused: they are none.
+    """
+    if (
+        not isinstance(value, list)
+        or not 1 <= len(value) <= MOST_CHANNELS
+        or not all(isinstance(one, str) and one.isidentifier() for one in value)
+        or len(set(value)) != len(value)
+    ):
+        raise MessageRefused(f"found the channels `{value}`; 1 to {MOST_CHANNELS} names were expected")
+    return tuple(value)
 
 
 def pixel_type(name: Any) -> numpy.dtype[Any]:

@@ -1,6 +1,5 @@
 """The client for programs at a beamline: frames arrive, are acknowledged, and are sent again when the gateway comes back."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
@@ -15,13 +14,6 @@ from tests.unit.grid.streams.sending import FACTS, SHAPE, Carried, ask, frames, 
 @pytest.fixture
 def zone(sqlite_zone: Zone) -> Zone:
     return sqlite_zone
-
-
-@pytest.fixture
-def carried(zone: Zone) -> Iterator[Carried]:
-    found = Carried(zone)
-    yield found
-    found.close()
 
 
 def listening(zone: Zone, rods, number: int) -> str:
@@ -76,6 +68,7 @@ def test_a_sender_that_comes_back_goes_on(carried: Carried, rods) -> None:
     first.start(shape=SHAPE, dtype=stack.dtype, frames=20, series="one")
     for frame in stack[:12]:
         first.send(frame)
+    first.flush()
     first.close()
     with FrameSender(address, opened["stream"], opened["token"]) as second:
         second.start(shape=SHAPE, dtype=stack.dtype, frames=20, series="one")

@@ -1,7 +1,6 @@
 """What may go wrong with a stream: frames that are damaged, kernels that are slow, room that is not there, people who may not, a sender that is gone."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
@@ -44,20 +43,6 @@ from tests.unit.grid.streams.test_rules import POLICY, VISIT
 @pytest.fixture
 def zone(sqlite_zone: Zone) -> Zone:
     return sqlite_zone
-
-
-@pytest.fixture
-def carried(zone: Zone) -> Iterator[Carried]:
-    found = Carried(zone)
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def detector() -> Iterator[Detector]:
-    found = Detector()
-    yield found
-    found.close()
 
 
 def judged(zone: Zone, rods, text: str = POLICY) -> None:

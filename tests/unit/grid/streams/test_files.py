@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,20 +50,6 @@ GROWING = (
 @pytest.fixture
 def zone(sqlite_zone: Zone) -> Zone:
     return sqlite_zone
-
-
-@pytest.fixture
-def carried(zone: Zone) -> Iterator[Carried]:
-    found = Carried(zone)
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def detector() -> Iterator[Detector]:
-    found = Detector()
-    yield found
-    found.close()
 
 
 def valid(path: Path) -> None:

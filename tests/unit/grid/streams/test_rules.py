@@ -4,7 +4,6 @@ import json
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
@@ -62,20 +61,6 @@ def zone(sqlite_zone: Zone, request: pytest.FixtureRequest) -> Zone:
     for path in (VISIT.rpartition("/")[0], VISIT):
         sqlite_zone.namespace.collections.create(rods, path)
     return sqlite_zone
-
-
-@pytest.fixture
-def carried(zone: Zone) -> Iterator[Carried]:
-    found = Carried(zone)
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def detector() -> Iterator[Detector]:
-    found = Detector()
-    yield found
-    found.close()
 
 
 def say(zone: Zone, rods, **values: str) -> None:

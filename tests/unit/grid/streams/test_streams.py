@@ -1,6 +1,5 @@
 """Streams in a zone: what is sent is there, whatever is wrong with some of it."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
@@ -26,20 +25,6 @@ from tests.unit.grid.streams.sending import (
 def zone(sqlite_zone: Zone) -> Zone:
     """On one database: what differs between them is in `test_rows.py`."""
     return sqlite_zone
-
-
-@pytest.fixture
-def carried(zone: Zone) -> Iterator[Carried]:
-    found = Carried(zone)
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def detector() -> Iterator[Detector]:
-    found = Detector()
-    yield found
-    found.close()
 
 
 @pytest.mark.parametrize("encoding", [RAW, LZ4, BSLZ4])
