@@ -77,10 +77,11 @@ def _number(value: Any) -> Any:
 
 
 def _text(grid: Grid, path: str) -> str:
-    return _content(grid, path).decode("utf-8", "replace")
+    return content_of(grid, path).decode("utf-8", "replace")
 
 
-def _content(grid: Grid, path: str) -> bytes:
+def content_of(grid: Grid, path: str) -> bytes:
+    """The bytes of a small file, such as parameters. Raises `MicroserviceError` where it is a large one."""
     reader = grid.open(path)
     try:
         if reader.size() > 16 << 20:
@@ -124,7 +125,7 @@ def _reduce(grid: Grid, wanted: Wanted, reader: ByteReader, progress: Progress) 
     from accel.parameters import resolved
     from accel.series import Series, find_frames
 
-    name, text = _kernel(grid, wanted.kernel)
+    name, text = kernel_named(grid, wanted.kernel)
     try:
         file = h5py.File(BlockCache(reader), "r")
     except OSError as error:
@@ -133,7 +134,7 @@ def _reduce(grid: Grid, wanted: Wanted, reader: ByteReader, progress: Progress) 
         series = Series(find_frames(file, wanted.dataset), reader.read_at)
         try:
             given = resolved(
-                _parameters(name, text), wanted.parameters, lambda path: _content(grid, _beside(wanted.path, path)), lambda said: _image(grid, wanted.path, file, said)
+                parameters_of(name, text), wanted.parameters, lambda path: content_of(grid, beside(wanted.path, path)), lambda said: image_of(grid, wanted.path, file, said)
             )  # fmt: skip
             recipe = Recipe(name, text, series.shape, series.dtype.name, given)
             digest = grid.checksum(wanted.path, verify=False)
@@ -243,7 +244,7 @@ class _Stored:
         self._file.close()
 
 
-def _kernel(grid: Grid, said: str) -> tuple[str, str]:
+def kernel_named(grid: Grid, said: str) -> tuple[str, str]:
     """Name of one that comes with the grid, or the text of a released one, by its name, version and digest."""
     from accel.shipped import SHIPPED
 
@@ -258,25 +259,27 @@ def _kernel(grid: Grid, said: str) -> tuple[str, str]:
     return "", grid.kernel_text(name, number, digest)
 
 
-def _parameters(name: str, text: str) -> Any:
+def parameters_of(name: str, text: str) -> Any:
+    """What a kernel may be told."""
     from accel.shipped import SHIPPED
     from accel.users.binding import user_kernel
 
     return user_kernel(text).PARAMETERS if text else SHIPPED[name].PARAMETERS
 
 
-def _beside(path: str, named: str) -> str:
+def beside(path: str, named: str) -> str:
     """A path as parameters name it: absolute, or beside the object."""
     return named if named.startswith("/") else f"{path.rpartition('/')[0]}/{named}"
 
 
-def _image(grid: Grid, path: str, file: Any, said: str) -> Any:
+def image_of(grid: Grid, path: str, file: Any, said: str) -> Any:
+    """The image that a parameter names, in the open HDF5 file of the frames or in another one beside it."""
     from accel.parameters import image_at
 
     readers: list[ByteReader] = []
 
     def opened(place: str) -> BlockCache:
-        readers.append(grid.open(_beside(path, place)))
+        readers.append(grid.open(beside(path, place)))
         return BlockCache(readers[-1])
 
     try:

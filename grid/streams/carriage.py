@@ -12,10 +12,8 @@ from typing import Any, Final
 
 from accel.apart import Recipe
 from accel.errors import FramesRefused
-from accel.parameters import image_at, read_parameters, resolved
+from accel.parameters import read_parameters, resolved
 from accel.reducing import batch_of
-from accel.shipped import SHIPPED
-from accel.users.binding import user_kernel
 from grid import paths
 from grid.catalog import streams as rows
 from grid.catalog.database import Database
@@ -28,7 +26,6 @@ from grid.policy.host import record_signal
 from grid.policy.services import MicroserviceHost
 from grid.streams.closing import Closing, Ended
 from grid.streams.deciding import FrameRules
-from grid.streams.errors import StreamFailed
 from grid.streams.facts import KernelKey
 from grid.streams.feedback import Feedback
 from grid.streams.figures import Figures
@@ -41,8 +38,8 @@ from grid.streams.passing import StreamSettings
 from grid.streams.pipeline import Pipeline
 from grid.streams.received import DECTRIS
 from grid.streams.spool import Spool, segments
-from microservices import MicroserviceError
-from microservices.nexus import BlockCache
+from microservices import Grid, MicroserviceError
+from microservices.reduction import beside, content_of, image_of, kernel_named, parameters_of
 from provenance.frames import BatchSigner, FrameTree
 from provenance.notes import NoteSigner
 from rules import Entity
@@ -288,68 +285,41 @@ class Carriage:
             AccelError: there is none, or it cannot be made for these frames.
         """
         said, params, settings = key
-        name, number, digest = [*said.split(" ", 2), "", ""][:3]
-        shipped = SHIPPED.get(name)
-        grid = self._zone.host.grid_of(self._caller)
+        grid, path = self._zone.host.grid_of(self._caller), self._row.path
         try:
-            text = (
-                ""
-                if shipped is not None and number in ("", shipped.KERNEL.version)
-                else grid.kernel_text(name, number, digest)
-            )
-            known = user_kernel(text).PARAMETERS if text else SHIPPED[name].PARAMETERS
-            given: dict[str, Any] = (
-                read_parameters(self._content(settings).decode("utf-8", "replace")) if settings else {}
-            )
+            name, text = kernel_named(grid, said)
+            known = parameters_of(name, text)
+            stored = content_of(grid, beside(path, settings)).decode("utf-8", "replace") if settings else ""
+            given: dict[str, Any] = read_parameters(stored)
             given |= {
                 one: int(value) if value == int(value) else value
                 for one, value in params
                 if math.isfinite(value)
             }
             mask = next((image for (kind, _), image in start.images.items() if kind == "pixel_mask"), None)
-            if (
-                mask is not None
-                and "mask" not in given
-                and any(one.name == "mask" and one.kind == "image" for one in known)
-            ):
+            takes_mask = any(one.name == "mask" and one.kind == "image" for one in known)
+            if mask is not None and takes_mask and "mask" not in given:
                 given["mask"] = "pixel_mask"
-            found = resolved(known, given, self._content, lambda named: self._image(named, mask))
+            found = resolved(
+                known,
+                given,
+                lambda one: content_of(grid, beside(path, one)),
+                lambda one: self._image(grid, one, mask),
+            )
         except (GridError, MicroserviceError) as error:
             raise FramesRefused(str(error)) from error
-        recipe = Recipe("" if text else name, text, start.shape, start.dtype.name, found)
-        folder = self._folder / "kernels" / f"{recipe.name or name}-{_short(key)}"
+        recipe = Recipe(name, text, start.shape, start.dtype.name, found)
+        folder = self._folder / "kernels" / f"{said.split(' ')[0]}-{_short(key)}"
         return StreamKernel(recipe, folder, batch_of(start.shape, start.dtype.itemsize))
 
-    def _image(self, named: str, mask: Any) -> Any:
+    def _image(self, grid: Grid, named: str, mask: Any) -> Any:
         if named == "pixel_mask" and mask is not None:
             return mask
         if "::" not in named:
             raise FramesRefused(
                 f"found the image `{named}`; `pixel_mask`, which the detector sends, or FILE::/path/of/dataset was expected"
             )
-        readers = []
-
-        def opened(place: str) -> BlockCache:
-            readers.append(self._zone.host.grid_of(self._caller).open(self._beside(place)))
-            return BlockCache(readers[-1])
-
-        try:
-            return image_at(named, None, opened)
-        finally:
-            for one in readers:
-                one.close()
-
-    def _content(self, path: str) -> bytes:
-        reader = self._zone.host.grid_of(self._caller).open(self._beside(path))
-        try:
-            if reader.size() > 16 << 20:
-                raise StreamFailed(f"`{path}` has {reader.size()} bytes; parameters are smaller")
-            return reader.read_at(0, reader.size())
-        finally:
-            reader.close()
-
-    def _beside(self, named: str) -> str:
-        return named if named.startswith("/") else paths.join(paths.split(self._row.path)[0], named)
+        return image_of(grid, self._row.path, None, named)
 
 
 def _short(key: KernelKey) -> str:

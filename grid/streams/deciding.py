@@ -122,7 +122,7 @@ class FrameRules:
         now = time.monotonic()
         facts = [rule.facts for rule in (*self._arrive, *self._store)]
         for one in facts:
-            one.now, one.results, one.kernels = now, results, self.kernels
+            one.now, one.results, one.kernels, one.broken = now, results, self.kernels, self._broken
         before = (self._kept, self._hits, self._reduced, self._frames)
         try:
             return [self._one(image, place, damaged) for place, image in enumerate(images)]
@@ -238,7 +238,6 @@ class FrameRules:
                 return self._reduced_by(images, [key], results, segment)
             except AccelError as error:
                 self._give_up(key, str(error))
-        results[key] = {}
         return {}
 
     def _give_up(self, key: KernelKey, why: str) -> None:
@@ -257,8 +256,6 @@ class FrameRules:
         segment: int,
     ) -> dict[int, str]:
         """Fill in what kernels find; returns the frames that cannot be decoded."""
-        for key in self._broken:
-            results[key] = {}
         if not keys:
             return {}
         assert self._decoder is not None, "a series began"
@@ -279,7 +276,6 @@ class FrameRules:
                     self._figures.problem = self.kernels[key].problem
             except AccelError as error:
                 self._give_up(key, str(error))
-                results[key] = {}
             self._figures.spent("kernels", time.perf_counter() - began)
         return damaged
 

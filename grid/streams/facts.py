@@ -74,6 +74,7 @@ class StreamFacts(CatalogFacts):
         self.place = 0
         self.results: dict[KernelKey, Results] = {}
         self.kernels: Mapping[KernelKey, StreamKernel] = {}
+        self.broken: Mapping[KernelKey, str] = {}
         self.emitted: list[tuple[str, Mapping[str, Any]]] = []
 
     def _fresh(self, key: Any, look: Callable[[], Any]) -> Any:
@@ -133,6 +134,12 @@ class StreamFacts(CatalogFacts):
             tuple(sorted((one, float(value)) for one, value in params.items())),
             as_text(arguments.get("settings") or ""),
         )
+        if key in self.broken:
+            raise RuleFailed(
+                "NO_KERNEL",
+                f"`{kernel.name.split(' ')[0]}` does not look at frames: {self.broken[key]}",
+                name,
+            )
         results = self.results.get(key)
         if results is None:
             raise NeedsKernel(key)

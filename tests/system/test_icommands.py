@@ -202,7 +202,7 @@ def test_status_and_a_second_serve(served: Served) -> None:
     assert facts["zone"] == "tempZone"
     assert facts["served"]
     assert [r["state"] for r in facts["resources"] if r["name"] == "demoResc"] == ["up"]
-    assert {p["role"] for p in facts["processes"] if p["alive"]} == {"server", "jobs"}
+    assert {p["role"] for p in facts["processes"] if p["alive"]} == {"server", "jobs", "streams"}
 
 
 def test_unknown_settings_are_refused_with_a_suggestion(tmp_path: Path) -> None:

@@ -11,11 +11,24 @@ import numpy
 import pytest
 import zmq
 
+from accel.frames import is_valid
 from grid.app import Zone
 from grid.model import Avu
 from grid.namespace import MetadataOperation, Subject
 from grid.streams.journal import Fate
-from tests.unit.grid.streams.sending import Carried, Detector, ask, frames, local_copy, over, series, until
+from tests.unit.accel.kernels_by_users import BRIGHT
+from tests.unit.grid.reductions.test_reductions import put
+from tests.unit.grid.streams.sending import (
+    SIMULATED,
+    Carried,
+    Detector,
+    ask,
+    frames,
+    local_copy,
+    over,
+    series,
+    until,
+)
 
 VISIT = "/tempZone/home/rods/prop1/visit7"
 PATH = f"{VISIT}/scan1.nxs"
@@ -160,3 +173,46 @@ def test_the_instrument_is_told(carried: Carried, detector: Detector, rods) -> N
     assert {"event: frames", "event: progress", "event: end"} <= set(events)
     socket.close()
     context.term()
+
+
+def test_a_released_kernel_with_a_file_of_parameters_looks_at_frames(
+    carried: Carried, detector: Detector, rods, tmp_path: Path
+) -> None:
+    zone = carried.zone
+    released = zone.host.call(rods, "kernel_release", {"text": BRIGHT})
+    put(zone, rods, f"{VISIT}/level.toml", b"level = 30.0\n")
+    policy = f"""
+policy beamline.frames version 1 {{ owner "staff" }}
+location raw = "/tempZone/home/rods/{{proposal}}/{{visit}}/{{scan}}.nxs"
+rule "bright pixels are counted" id bright
+  during frame arrive at raw {{
+    do run_kernel(stream: stream, kernel: trusted_kernel("{released["name"]}", "{released["version"]}"), settings: "{VISIT}/level.toml") giving r
+    set frame.hits to r.peaks
+    if r.figures["count"] default 0.0 > 100000.0 {{ emit veto(frame: frame.number, reason: "too bright") }}
+}}
+"""
+    (zone.folder / "p.policy").write_text(policy)
+    zone.policy.load_file(zone.folder, "p.policy")
+    zone.policy.forget()
+    opened = ask(zone, rods, path=PATH, source=detector.address, frames=20)
+    detector.send(series(20))
+    found = over(zone, rods, opened["stream"])
+    assert (found["state"], found["figures"]["problem"]) == ("done", ""), found
+    with h5py.File(
+        local_copy(zone, rods, tmp_path / "copy", VISIT) / f"scan1.{released['name']}.nxs"
+    ) as file:
+        counts = next(iter(value for name, value in file["entry/series"].items() if name != "frame"))[...]
+    own, valid = frames(20), is_valid(frames(20), SIMULATED.mask())
+    assert counts.tolist() == ((own > 30) & valid).sum(axis=(1, 2)).tolist()
+    assert found["figures"]["hits"] == int((counts > 0).sum())
+
+
+def test_a_kernel_that_cannot_be_is_told_and_frames_are_stored(
+    carried: Carried, detector: Detector, rods
+) -> None:
+    say(carried.zone, rods, kernel__nonsense="5")
+    opened = ask(carried.zone, rods, path=PATH, source=detector.address, frames=20)
+    detector.send(series(20))
+    figures = over(carried.zone, rods, opened["stream"])["figures"]
+    assert (figures["kept"], figures["vetoed"]) == (20, 0)
+    assert "no parameter `nonsense`" in figures["problem"]
