@@ -40,7 +40,7 @@ from grid.streams.replaying import Replay, Source
 from rules import Entity
 
 ROUNDS = 3
-SECONDS = 8.0
+SECONDS = 6.0
 PATH = "/tempZone/home/rods/visit1/scan.nxs"
 WARM = 0.25
 """Share of a run before what is measured."""
@@ -267,7 +267,7 @@ def _feedback(kind: Kind, rate: float) -> list[float]:
 
 def _opened(zone: Zone, rods: Caller, address: str) -> int:
     """A stream that a gateway took."""
-    said = {"path": PATH, "detector": "eiger", "source": address, "part_bytes": 1 << 30}
+    said = {"path": PATH, "detector": "eiger", "source": address, "part_bytes": 256 << 20}
     number = int(zone.host.call(rods, "stream_open", said)["stream"])
     while not _status(zone, rods, number)["figures"].get("feedback"):
         time.sleep(0.05)

@@ -25,7 +25,7 @@ from grid.streams.messages import End, Image, Message, Start
 from grid.streams.received import FORMATS, Received, leaf_of, read
 
 STEP: Final = 64 << 20
-_HEAD: Final = struct.Struct(">4sBBHIQQ32s4x")
+_HEAD: Final = struct.Struct(">4sBBHIQQ32sI")
 _MAGIC: Final = b"BGsp"
 _LENGTH: Final = struct.Struct(">Q")
 _KINDS: Final[dict[type[Message], int]] = {Start: 1, Image: 2, End: 3}
@@ -88,7 +88,7 @@ class Spool:
         lengths = b"".join(_LENGTH.pack(len(part)) for part in parts)
         total = _HEAD.size + len(lengths) + received.size_bytes
         head = _HEAD.pack(
-            _MAGIC, _KINDS[type(message)], FORMATS.index(received.format), len(parts), _check(received), number, total, leaf
+            _MAGIC, _KINDS[type(message)], FORMATS.index(received.format), len(parts), _check(received), number, total, leaf, 0
         )  # fmt: skip
         while self._place + total + _HEAD.size > self._allocated:
             more = max(
@@ -160,10 +160,11 @@ def _record(
     """A record and where the next one begins; None where no whole one is."""
     if place + _HEAD.size > len(view):
         return None
-    magic, kind, form, count, check, _, total, leaf = _HEAD.unpack_from(view, place)
+    magic, kind, form, count, check, stated, total, leaf, zeros = _HEAD.unpack_from(view, place)
     begin = place + _HEAD.size + count * _LENGTH.size
     if (
         magic != _MAGIC
+        or zeros
         or form >= len(FORMATS)
         or count > MOST_PARTS
         or not begin <= place + total <= len(view)
@@ -183,9 +184,11 @@ def _record(
     message = received.message
     if at != place + total or _KINDS[type(message)] != kind or _check(received) != check:
         return None
-    if isinstance(message, Image) and leaf_of(stream_id, message) != leaf:
-        return None
-    return received, leaf, at
+    if isinstance(message, Image):
+        is_whole = stated == message.number and leaf_of(stream_id, message) == leaf
+    else:
+        is_whole = stated == 0 and leaf == _NO_LEAF
+    return (received, leaf, at) if is_whole else None
 
 
 def _check(received: Received) -> int:

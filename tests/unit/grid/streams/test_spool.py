@@ -91,20 +91,9 @@ def test_a_segment_ends_with_its_last_whole_record(tmp_path: Path, format: str) 
             if one.segment == 1 and isinstance(one.received.message, Image)
         ]
         assert [one.received.message for one in found] == [one.message for one in images[: len(found)]]
-        assert (
-            len(found) < 6
-            or hurt[place] == whole[place]
-            or place in range(60, 64)
-            or _in_padding(whole, place)
-        )
+        assert len(found) < 6, place
     path.write_bytes(whole[: used // 2])
     assert len(list(replay(tmp_path, "z/1"))) < 14
-
-
-def _in_padding(whole: bytes, place: int) -> bool:
-    """Whether a byte is one of the zeros at the end of a record's head."""
-    at = whole.rfind(b"BGsp", 0, place + 1)
-    return at >= 0 and 60 <= place - at < 64
 
 
 def test_without_room_nothing_is_written(tmp_path: Path) -> None:
