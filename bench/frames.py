@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import h5py
 import hdf5plugin
@@ -30,13 +30,17 @@ from accel.simulator import Simulator
 from grid import app
 from grid.app import Zone
 from grid.model import Caller
+from grid.namespace import Event
+from grid.policy.context import EventContext
 from grid.streams import dectris
 from grid.streams.deciding import FrameRules
-from grid.streams.facts import KernelKey, NeedsKernel
+from grid.streams.facts import NeedsKernel
 from grid.streams.figures import Figures
-from grid.streams.kernels import StreamKernel
+from grid.streams.kernels import KernelKey
+from grid.streams.making import KernelMaker
 from grid.streams.messages import BSLZ4, RAW, End, Image, Payload, Start
-from grid.streams.replaying import Replay, Source
+from grid.streams.reducing import Reduction
+from grid.streams.replaying import Replay
 from rules import Entity
 
 ROUNDS = 3
@@ -91,7 +95,7 @@ class Kind:
         return sum(map(len, self.payloads)) // len(self.payloads)
 
 
-class Sent(Source):
+class Sent:
     """Frames of a kind, one after the other."""
 
     def __init__(self, kind: Kind, count: int) -> None:
@@ -191,31 +195,30 @@ def _rules() -> float:
         try:
             _load_policy(zone)
             rules, images = _frame_rules(zone), [Image("s", number, {}) for number in range(64)]
-            key = _asked(rules)
-            results: dict[KernelKey, Any] = {key: {"pixels": numpy.arange(64, dtype=numpy.uint64)}}
-            rules.kernels[key] = cast(StreamKernel, _NoKernel())
-            rules.decide(images, results, {})
+            seen = Seen()
+            seen.results[_asked(rules)] = {"pixels": numpy.arange(64, dtype=numpy.uint64)}
             began = time.perf_counter()
             for _ in range(100):
-                rules.decide(images, results, {})
+                rules.decide(images, seen)
             return (time.perf_counter() - began) / 6400 * 1e6
         finally:
             zone.close()
 
 
-class _NoKernel:
-    runs_on = "none"
+class Seen(Reduction):
+    """What a kernel found that ran before."""
+
+    def __init__(self) -> None:
+        self.results, self.damaged = {}, {}
 
 
 def _frame_rules(zone: Zone) -> FrameRules:
+    rods = zone.namespace.users.caller("rods", "tempZone")
     stream = Entity("Stream", 1, "s", {"id": "s", "detector": "eiger"})
-
-    def none(key: KernelKey, start: Start) -> StreamKernel:
-        raise AssertionError("no kernel is made here")
-
+    context, made = EventContext(Event("frame", "arrive", rods, PATH), "tempZone"), zone.folder / "made"
     rules = FrameRules(
-        zone.policy, zone.database, PATH, stream, {}, "", none, lambda kind, said: None, Figures()
-    )
+        zone.policy, zone.database, PATH, stream, context, "", KernelMaker(zone.host.grid_of(rods), PATH, made), made, lambda kind, said: None, Figures()
+    )  # fmt: skip
     rules.begin(Start("s", 0, ("x",), (8, 8), numpy.dtype("u2")))
     return rules
 
@@ -223,7 +226,7 @@ def _frame_rules(zone: Zone) -> FrameRules:
 def _asked(rules: FrameRules) -> KernelKey:
     """The kernel that the rules ask for."""
     try:
-        rules.decide([Image("s", 0, {})], {}, {})
+        rules.decide([Image("s", 0, {})], Seen())
     except NeedsKernel as need:
         return need.key
     raise AssertionError("the policy asks for one")

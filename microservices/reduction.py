@@ -7,7 +7,7 @@ one ended. Where the grid names other processes beside the storage, these read a
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -67,8 +67,20 @@ def run_kernel(
     from accel.parameters import read_parameters
 
     said = read_parameters(_text(grid, settings)) if settings else {}
-    said |= {name: _number(value) for name, value in (params or {}).items()}
+    said |= {name: _number(value) for name, value in own_parameters(kernel, params or {}).items()}
     return reduce_object(grid, Wanted(object, "", kernel, said, to), lambda done, frames: None)
+
+
+def own_parameters(kernel: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of one kernel among those of several: `threshold` is for each of them, `peaks.threshold` for `peaks` alone, and goes before it.
+
+    Args:
+        kernel: `NAME VERSION DIGEST`.
+        given: numbers by name.
+    """
+    own = kernel.split(" ")[0] + "."
+    plain = {name: value for name, value in given.items() if "." not in name}
+    return plain | {name.removeprefix(own): value for name, value in given.items() if name.startswith(own)}
 
 
 def _number(value: Any) -> Any:
@@ -297,7 +309,7 @@ def _facts(said: Mapping[str, Any], before: str = "") -> dict[str, Any]:
             found |= _facts(value, f"{before}{name}.")
         elif value is not None:
             found[f"{before}{name}"] = (
-                value if isinstance(value, str | int | float | bool) else json.dumps(value)
+                value if isinstance(value, str | int | float | bool) else json.dumps(value, default=str)
             )
     return found
 
@@ -310,21 +322,39 @@ def _store(grid: Grid, wanted: Wanted, bound: Any, made: Any) -> dict[str, Any]:
     target, picture = f"{stem}.nxs", f"{stem}.png"
     grid.write_file(target, made.file)
     grid.write_file(picture, made.picture)
-    said = {
-        "derived_from": wanted.path,
-        "kernel": f"{kernel.name} {kernel.version} {kernel.digest}",
-        "frames": str(made.frames),
-    }
+    tell(grid, [target, picture], wanted.path, [wanted.path], bound, made)
+    peaks = made.figures.get("count.mean") if kernel.name == "peaks" else None
+    return {
+        "path": target, "picture": picture, "frames": made.frames, "damaged": len(made.damaged), "kernel": identity(kernel), "device": made.runs_on,
+        "problem": made.problem, "peaks": round(float(peaks) * made.frames) if peaks else 0, "figures": made.figures,
+    }  # fmt: skip
+
+
+def identity(kernel: Any) -> str:
+    """Name, version and digest of a kernel."""
+    return f"{kernel.name} {kernel.version} {kernel.digest}"
+
+
+def tell(
+    grid: Grid, outputs: Sequence[str], source: str, inputs: Sequence[str], bound: Any, made: Any
+) -> None:
+    """Say of what a kernel made where it came from: as metadata, and as a statement where the zone signs.
+
+    Args:
+        grid: where it lies.
+        outputs: paths of the reduced file and of its picture.
+        source: of what it is said to be derived.
+        inputs: the objects that were read.
+        bound: the kernel.
+        made: what was made of the frames.
+    """
+    kernel, (target, picture) = bound.kernel, outputs
+    said = {"derived_from": source, "kernel": identity(kernel), "frames": str(made.frames)}
     grid.describe(target, {**said, "device": made.runs_on, "damaged_frames": str(len(made.damaged)), **{f"{kernel.name}.{key}": value for key, value in made.figures.items()}})  # fmt: skip
     grid.describe(picture, said)
     facts = _facts(bound.parameters)
-    grid.reduction_made([wanted.path], [target, picture], {
+    grid.reduction_made(inputs, outputs, {
         "kernel": {"name": kernel.name, "version": kernel.version, "source": kernel.digest}, "device": {"kind": made.runs_on},
         "parameters": facts, "parameters_digest": hashlib.sha256(jcs.encode(facts)).hexdigest(), "frames_used": made.frames - len(made.damaged),
         "frames_skipped": len(made.damaged), "floats": kernel.tolerance or "exact",
     })  # fmt: skip
-    peaks = made.figures.get("count.mean") if kernel.name == "peaks" else None
-    return {
-        "path": target, "picture": picture, "frames": made.frames, "damaged": len(made.damaged), "kernel": said["kernel"], "device": made.runs_on,
-        "problem": made.problem, "peaks": round(float(peaks) * made.frames) if peaks else 0, "figures": made.figures,
-    }  # fmt: skip

@@ -141,6 +141,7 @@ EMITTED: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         "steward_alert": {"subject": "Json", "text": "Text"},
         "mail": {"to": "List<User>", "subject": "Text", "text": "Text"},
         "veto": {"frame": "Int", "reason": "Text"},
+        "region": {"frame": "Int", "top": "Int", "left": "Int", "rows": "Int", "columns": "Int"},
         "instrument_feedback": {"channel": "Text", "value": "Decimal"},
         "raw_file_ready": {"object": "Object"},
     }

@@ -1,46 +1,38 @@
 """One stream in the process that carries it: everything that it needs, from its spool to its end."""
 
-import hashlib
 import logging
-import math
 import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from accel.apart import Recipe
-from accel.errors import FramesRefused
-from accel.parameters import read_parameters, resolved
-from accel.reducing import batch_of
-from grid import paths
 from grid.catalog import streams as rows
 from grid.catalog.database import Database
 from grid.catalog.streams import StreamRow
-from grid.errors import CatalogBusy, CatalogUnavailable, GridError
+from grid.errors import CatalogBusy, CatalogUnavailable
 from grid.model import Caller
-from grid.namespace import Event, Namespace, WriteRequest
+from grid.namespace import Event, Namespace, OpenForWriting, WriteRequest
+from grid.policy.context import EventContext
 from grid.policy.engine import PolicyEngine
 from grid.policy.host import record_signal
 from grid.policy.services import MicroserviceHost
 from grid.streams.closing import Closing, Ended
 from grid.streams.deciding import FrameRules
-from grid.streams.facts import KernelKey
 from grid.streams.feedback import Feedback
 from grid.streams.figures import Figures
 from grid.streams.intake import DectrisIntake, Intake, OwnIntake
 from grid.streams.journal import Journal, Left
-from grid.streams.kernels import StreamKernel, forget
-from grid.streams.messages import Start
+from grid.streams.kernels import forget
+from grid.streams.making import KernelMaker
 from grid.streams.parts import Parts
 from grid.streams.passing import StreamSettings
 from grid.streams.pipeline import Pipeline
-from grid.streams.received import DECTRIS
 from grid.streams.spool import Spool, segments
-from microservices import Grid, MicroserviceError
-from microservices.reduction import beside, content_of, image_of, kernel_named, parameters_of
-from provenance.frames import BatchSigner, FrameTree
+from grid.streams.words import DECTRIS
+from provenance.frames import BatchSigner
 from provenance.notes import NoteSigner
 from rules import Entity
 
@@ -48,6 +40,8 @@ TELL_EVERY_S: Final = 0.25
 
 CREDIT: Final = 64
 """Frames that may be on their way from a program."""
+
+MADE_FOLDER: Final = "made"
 
 SIGNALS: Final = frozenset({"steward_alert", "mail", "raw_file_ready"})
 """What rules emit for others than the instrument; it goes where signals of other rules go."""
@@ -86,7 +80,11 @@ class Zone:
 
 
 class Carriage:
-    """Everything that one stream needs, for as long as it is carried."""
+    """Everything that one stream needs, for as long as it is carried.
+
+    Raises:
+        GridError, StreamError, OSError: it cannot be carried here.
+    """
 
     def __init__(self, zone: Zone, carried: Carried) -> None:
         self._zone = zone
@@ -105,64 +103,64 @@ class Carriage:
             }
         )
         self._figures = Figures()
-        self._tree = FrameTree(self._id)
-        self._parts = Parts(namespace, row, self._caller, self._tree)
-        self._folder = self._parts.folder
-        self._journal = Journal(self._folder)
-        self._spool = Spool(self._folder, self._parts.driver.take_room_aside)
-        self._feedback = Feedback(self._id, zone.listen)
-        self._intake: Intake | None = None
         self._state = rows.OPEN
         self._ended = threading.Event()
         self._ticker = threading.Thread(target=self._tick, name=f"stream-{row.id}-tick", daemon=True)
-        self._captured = self._captures()
-        self._rules = self._made_rules()
+        self._parts = Parts(namespace, row, self._caller, self._id)
+        self._folder = self._parts.folder
+        with ExitStack() as opened:
+            opened.callback(self._parts.settle)
+            self._spool = Spool(self._folder, self._parts.driver.take_room_aside)
+            opened.callback(self._spool.close)
+            self._journal = Journal(self._folder)
+            opened.callback(self._journal.close)
+            self._intake = self._made_intake()
+            opened.callback(self._intake.close)
+            self._feedback = Feedback(self._id, zone.listen)
+            opened.callback(self._feedback.close)
+            self._rules = self._made_rules()
+            opened.callback(self._rules.close)
+            self._opened = opened.pop_all()
 
     def __enter__(self) -> "Carriage":
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._end_ticker()
+        self._opened.close()
+
+    def _end_ticker(self) -> None:
         self._ended.set()
         if self._ticker.ident is not None:
             self._ticker.join(timeout=5)
-        self._rules.close()
-        self._feedback.close()
-        self._journal.close()
-        self._spool.close()
-        if self._intake is not None:
-            self._intake.close()
-        self._parts.settle()
 
     def carry(self) -> None:
         """From where it stands to its end."""
         row, left = self._row, Left(self._folder, self._id)
         key = self._zone.instrument_key(row.path)
         signer = BatchSigner(self._id, key, left.last_note) if key is not None else None
-        self._intake = self._made_intake()
         master = self._reserved_name(left)
-        pipeline = self._carried.pipeline = Pipeline(
-            self._id, self._settings, self._intake, self._parts, self._spool, self._journal, self._tree, self._rules, self._figures, signer,
-            self._stored,
-        )  # fmt: skip
-        forget(self._folder / "kernels", {number for number, _ in segments(self._folder)})
-        self._ticker.start()
         try:
+            pipeline = self._carried.pipeline = Pipeline(
+                self._id, self._settings, self._intake, self._parts, self._spool, self._journal, self._rules, self._figures, signer, self._stored
+            )  # fmt: skip
+            forget(self._folder / MADE_FOLDER, {number for number, _ in segments(self._folder)})
+            self._ticker.start()
             if left.beginning is not None:
                 pipeline.resume(left)
             outcome = pipeline.run()
+            self._state = rows.CLOSING
+            self._tell()
+            ended = Ended(
+                row, self._caller, self._folder, self._id, outcome, self._parts, self._rules, self._figures,
+                self._rules.captures().get("beamline", ""), key is not None, master,
+            )  # fmt: skip
+            closing = Closing(self._zone.namespace, self._zone.host)
+            result = closing.close(ended)
         finally:
             if master is not None:
                 master.abandon()
-        self._state = rows.CLOSING
-        self._tell()
-        ended = Ended(
-            row, self._caller, self._folder, self._id, outcome, self._parts, self._tree, self._rules, self._figures, self._captured.get("beamline", ""),
-            key is not None,
-        )  # fmt: skip
-        closing = Closing(self._zone.namespace, self._zone.host)
-        result = closing.close(ended)
-        self._ended.set()
-        self._ticker.join(timeout=5)
+        self._end_ticker()
         self._tell()
         closing.over(ended, result)
         self._feedback.tell(
@@ -170,7 +168,7 @@ class Carriage:
         )
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _reserved_name(self, left: Left) -> Any:
+    def _reserved_name(self, left: Left) -> OpenForWriting | None:
         """Hold the name of the file that is made at the end, so that nobody else takes it; the policy says whether it may be made."""
         if left.end is not None:
             return None  # it may be there already
@@ -202,7 +200,6 @@ class Carriage:
     def _tell(self) -> None:
         pipeline, zone = self._carried.pipeline, self._zone
         assert pipeline is not None, "it is carried"
-        assert self._intake is not None, "it is open"
         if self._state == rows.OPEN and pipeline.has_begun:
             self._state = rows.RECEIVING
         said = {
@@ -245,82 +242,16 @@ class Carriage:
 
     # -- rules and kernels -----------------------------------------------------------------------------------
 
-    def _captures(self) -> Mapping[str, str]:
-        """The captures of the first location that a rule on frames names."""
-        active = self._zone.policy.bundle.current.active
-        for phase, event in (
-            ("during", "frame arrive"),
-            ("before", "frame store"),
-            ("during", "stream progress"),
-            ("after", "stream end"),
-        ):
-            for _, at in active.candidates(phase, event, self._row.path):
-                return at
-        return {}
-
     def _made_rules(self) -> FrameRules:
-        row, caller = self._row, self._caller
-        collection = paths.split(row.path)[0]
-        zone = self._zone.namespace.context.zone
-        stream = Entity(
-            "Stream",
-            row.id,
-            self._id,
-            {"id": self._id, "detector": row.detector, "object": Entity("Object", row.path, row.path)},
-        )
-        context = {
-            "actor": Entity("User", caller.user.name, caller.user.name, {"type": caller.user.type}), "zone": Entity("Zone", zone, zone, {"name": zone}),
-            "client": Entity("Client", caller.address, caller.address, {"address": caller.address}),
-            "object": Entity("Object", row.path, row.path, {"path": row.path}), "collection": Entity("Collection", collection, collection),
-        }  # fmt: skip
+        row, zone = self._row, self._zone
+        said = {
+            "id": self._id,
+            "detector": row.detector,
+            "object": Entity("Object", row.path, row.path),
+        }
+        event = Event("frame", "arrive", self._caller, row.path, 0, {})
+        made = self._folder / MADE_FOLDER
         return FrameRules(
-            self._zone.policy, self._zone.database, row.path, stream, context, str(row.settings.get("channel", "")), self._made_kernel, self._emitted,
-            self._figures,
+            zone.policy, zone.database, row.path, Entity("Stream", row.id, self._id, said), EventContext(event, zone.namespace.context.zone),
+            str(row.settings.get("channel", "")), KernelMaker(zone.host.grid_of(self._caller), row.path, made), made, self._emitted, self._figures,
         )  # fmt: skip
-
-    def _made_kernel(self, key: KernelKey, start: Start) -> StreamKernel:
-        """A kernel that a rule asks for, with its parameters.
-
-        Raises:
-            AccelError: there is none, or it cannot be made for these frames.
-        """
-        said, params, settings = key
-        grid, path = self._zone.host.grid_of(self._caller), self._row.path
-        try:
-            name, text = kernel_named(grid, said)
-            known = parameters_of(name, text)
-            stored = content_of(grid, beside(path, settings)).decode("utf-8", "replace") if settings else ""
-            given: dict[str, Any] = read_parameters(stored)
-            given |= {
-                one: int(value) if value == int(value) else value
-                for one, value in params
-                if math.isfinite(value)
-            }
-            mask = next((image for (kind, _), image in start.images.items() if kind == "pixel_mask"), None)
-            takes_mask = any(one.name == "mask" and one.kind == "image" for one in known)
-            if mask is not None and takes_mask and "mask" not in given:
-                given["mask"] = "pixel_mask"
-            found = resolved(
-                known,
-                given,
-                lambda one: content_of(grid, beside(path, one)),
-                lambda one: self._image(grid, one, mask),
-            )
-        except (GridError, MicroserviceError) as error:
-            raise FramesRefused(str(error)) from error
-        recipe = Recipe(name, text, start.shape, start.dtype.name, found)
-        folder = self._folder / "kernels" / f"{said.split(' ')[0]}-{_short(key)}"
-        return StreamKernel(recipe, folder, batch_of(start.shape, start.dtype.itemsize))
-
-    def _image(self, grid: Grid, named: str, mask: Any) -> Any:
-        if named == "pixel_mask" and mask is not None:
-            return mask
-        if "::" not in named:
-            raise FramesRefused(
-                f"found the image `{named}`; `pixel_mask`, which the detector sends, or FILE::/path/of/dataset was expected"
-            )
-        return image_of(grid, self._row.path, None, named)
-
-
-def _short(key: KernelKey) -> str:
-    return hashlib.sha256(repr(key).encode()).hexdigest()[:12]

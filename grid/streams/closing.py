@@ -1,9 +1,7 @@
 """What is made of a stream when nothing more comes: reduced files, the file that joins the frames, the instrument's statement, the rules told."""
 
-import hashlib
-import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -11,29 +9,36 @@ from pathlib import Path
 from typing import Any, Final
 
 from accel.errors import AccelError
+from accel.kernel import Bound
 from accel.nexus import Origin
 from grid import paths
 from grid.catalog import streams as rows
 from grid.catalog.streams import StreamRow
 from grid.errors import GridError
 from grid.model import Caller
-from grid.namespace import Event, Namespace, WriteRequest
+from grid.namespace import Event, Namespace, OpenForWriting, WriteRequest
 from grid.policy.services import MicroserviceHost
 from grid.streams.deciding import FrameRules
+from grid.streams.fates import Fates, fates_of
 from grid.streams.figures import Figures
 from grid.streams.joining import join
-from grid.streams.journal import Fate, notes, ranges
-from grid.streams.kernels import StreamKernel, composed
+from grid.streams.journal import Fate, notes
+from grid.streams.kernels import composed
 from grid.streams.master import DetectorFrames, ScanFacts, write_master
 from grid.streams.messages import Start
 from grid.streams.parts import Parts
 from grid.streams.passing import Outcome
-from provenance import jcs, merkle
-from provenance.frames import FrameTree, note_digest
+from grid.streams.regions import compose
+from microservices.reduction import identity, tell
+from provenance.frames import note_digest
 from provenance.notes import decoded
 
 PROGRAM: Final = "beamgrid"
-INSTRUMENT: Final = "instrument"
+
+MOST_RANGES: Final = 1000
+"""So many runs of numbers are listed where people and statements name frames; the stream's own file says it of every frame."""
+
+_TOLD: Final = (Fate.VETOED, Fate.DAMAGED, Fate.DROPPED)
 
 _log = logging.getLogger("beamgrid.streams")
 
@@ -48,6 +53,7 @@ class Ended:
         folder: of its spool and journal.
         beamline: where the detector is, empty where nobody knows.
         signs: the instrument has a key here.
+        name: the stream's own file, whose name is held; None where it may be there already.
     """
 
     row: StreamRow
@@ -56,11 +62,11 @@ class Ended:
     stream_id: str
     outcome: Outcome
     parts: Parts
-    tree: FrameTree
     rules: FrameRules
     figures: Figures
     beamline: str
     signs: bool
+    name: OpenForWriting | None
 
 
 class Closing:
@@ -84,18 +90,23 @@ class Closing:
         start = ended.outcome.start
         if start is None:
             return {"frames": 0, "stored": 0, "files": [], "products": []}
-        leaves, missing = ended.tree.closed(ended.outcome.count)
-        root = merkle.root_of(leaves)
-        products = self._products(ended, start)
+        fates = fates_of(ended.folder, ended.stream_id, ended.outcome.count)
+        root = fates.root
+        products, kernels = self._products(ended)
         files = ended.parts.numbers()
-        detector = self._detector(ended, start, files, leaves)
-        self._write(ended, ended.row.path, lambda path: write_master(path, [detector], self._facts(ended)))
-        statement = self._state(ended, start, root, missing, files)
+        detector = DetectorFrames(
+            name_of(ended.row.detector), ended.stream_id, start, files, fates.fates, fates.leaves, ended.outcome.damaged,
+            [one["note"] for one in notes(ended.folder)],
+        )  # fmt: skip
+        self._write(
+            ended, ended.row.path, lambda path: write_master(path, [detector], self._facts(ended)), ended.name
+        )
         result: dict[str, Any] = {
-            "path": ended.row.path, "frames": ended.outcome.count, "stored": sum(len(numbers) for _, numbers in files), "lost": ranges(missing),
-            "fates": {fate.name.lower(): ranges(n for n, f in ended.outcome.fates.items() if f is fate) for fate in set(ended.outcome.fates.values())},
-            "files": [one["path"] for one in ended.parts.closed], "products": products, "root": root.hex(), "statement": statement,
-            "kernels": [" ".join(key[0].split()) for key in ended.rules.kernels], "device": ended.figures.runs_on,
+            "path": ended.row.path, "frames": ended.outcome.count, "stored": sum(len(numbers) for _, numbers in files),
+            "lost": fates.of(Fate.MISSING)[:MOST_RANGES],
+            "fates": {fate.name.lower(): fates.of(fate)[:MOST_RANGES] for fate in _TOLD if fates.count(fate)},
+            "counts": {fate.name.lower(): fates.count(fate) for fate in Fate}, "files": [one["path"] for one in ended.parts.closed], "products": products,
+            "root": root.hex(), "statement": self._state(ended, start, root, fates), "kernels": kernels, "device": ended.figures.runs_on,
         }  # fmt: skip
         self._joined(ended)
         return result
@@ -123,14 +134,6 @@ class Closing:
 
     # -- the file that joins the frames ----------------------------------------------------------------------
 
-    def _detector(
-        self, ended: Ended, start: Start, files: Sequence[tuple[str, Sequence[int]]], leaves: Sequence[bytes]
-    ) -> DetectorFrames:
-        return DetectorFrames(
-            name_of(ended.row.detector), ended.stream_id, start, files, ended.outcome.fates, ended.outcome.count, ended.outcome.damaged, b"".join(leaves),
-            [one["note"] for one in notes(ended.folder)],
-        )  # fmt: skip
-
     def _facts(self, ended: Ended) -> ScanFacts:
         began, now = datetime.fromtimestamp(ended.row.began_at or ended.row.asked_at, UTC), datetime.now(UTC)
         arm = str(ended.outcome.start.facts.get("arm_date", "")) if ended.outcome.start is not None else ""
@@ -142,22 +145,24 @@ class Closing:
             (PROGRAM, version(PROGRAM)),
         )
 
-    def _write(self, ended: Ended, target: str, make: Callable[[Path], None]) -> None:
+    def _write(
+        self, ended: Ended, target: str, make: Callable[[Path], None], held: OpenForWriting | None = None
+    ) -> None:
         """Have a file made, and make it an object; one that is there already is replaced, since it was ours."""
         work = ended.folder / "work"
         work.mkdir(exist_ok=True)
         file = work / paths.split(target)[1]
         file.unlink(missing_ok=True)
         make(file)
-        self._put(ended, target, file)
+        self._put(ended, target, file, held)
 
-    def _put(self, ended: Ended, target: str, file: Path) -> None:
+    def _put(self, ended: Ended, target: str, file: Path, held: OpenForWriting | None = None) -> None:
         request = WriteRequest(
             resource_name=ended.row.resource,
             reservation=ended.parts.reservation,
             size_bytes=file.stat().st_size,
         )
-        opened = self._namespace.objects.open_for_writing(ended.caller, target, request)
+        opened = held or self._namespace.objects.open_for_writing(ended.caller, target, request)
         try:
             with file.open("rb") as source:
                 while piece := source.read(4 << 20):
@@ -183,73 +188,75 @@ class Closing:
             ended, row.scan, lambda path: join(path, done, self._namespace, ended.caller, self._facts(ended))
         )
 
-    # -- what kernels made -----------------------------------------------------------------------------------
+    # -- what was made of the frames -------------------------------------------------------------------------
 
-    def _products(self, ended: Ended, start: Start) -> list[str]:
-        """Reduced files beside the stream's; returns their paths."""
-        found: list[str] = []
-        for kernel in ended.rules.kernels.values():
-            try:
-                found += self._product(ended, start, kernel)
-            except (AccelError, GridError) as error:
-                ended.figures.problem = f"what `{kernel.bound.kernel.name}` made could not be stored: {error}"
-                _log.error("stream %s: %s", ended.stream_id, ended.figures.problem)
-        return found
+    def _products(self, ended: Ended) -> tuple[list[str], list[str]]:
+        """Reduced files and regions beside the stream's; returns their paths, and the kernels."""
+        found, kernels = list[str](), list[str]()
+        try:
+            for folder, bound in ended.rules.products():
+                found += self._product(ended, folder, bound)
+                kernels.append(identity(bound.kernel))
+            found += self._regions(ended)
+        except (AccelError, GridError) as error:
+            ended.figures.problem = f"what was made of the frames could not all be stored: {error}"
+            _log.error("stream %s: %s", ended.stream_id, ended.figures.problem)
+        return found, kernels
 
-    def _product(self, ended: Ended, start: Start, kernel: StreamKernel) -> list[str]:
-        bound, work = kernel.bound, ended.folder / "work"
+    def _product(self, ended: Ended, folder: Path, bound: Bound) -> list[str]:
+        work, date = ended.folder / "work", _iso(datetime.now(UTC))
         work.mkdir(exist_ok=True)
-        collection, name = paths.split(ended.row.path)
-        date = _iso(datetime.now(UTC))
 
         def origin(on: str) -> Origin:
             return Origin(ended.row.path, "/entry/data/data", "", date, on, (PROGRAM, version(PROGRAM)))
 
-        made = composed(kernel, work, origin, ended.rules.damaged)
+        made = composed(folder, bound, work, origin)
         if made is None:
             return []
-        stem = paths.join(collection, f"{Path(name).stem}.{bound.kernel.name}")
-        targets = [f"{stem}.nxs", f"{stem}.png"]
-        grid = self._host.grid_of(ended.caller)
-        said = {
-            "derived_from": ended.row.path, "kernel": f"{bound.kernel.name} {bound.kernel.version} {bound.kernel.digest}", "frames": str(made.frames),
-            "device": made.runs_on,
-        }  # fmt: skip
+        targets = [_beside(ended, f"{bound.kernel.name}.{kind}") for kind in ("nxs", "png")]
         for target, file in zip(targets, (made.file, made.picture), strict=True):
             self._put(ended, target, file)
-            grid.describe(target, said)
-        grid.describe(
-            targets[0], {f"{bound.kernel.name}.{key}": value for key, value in made.figures.items()}
-        )
-        facts = {name: value if isinstance(value, str | int | float | bool) else json.dumps(value, default=str) for name, value in bound.parameters.items() if value is not None}  # fmt: skip
-        grid.reduction_made([one["path"] for one in ended.parts.closed], targets, {
-            "kernel": {"name": bound.kernel.name, "version": bound.kernel.version, "source": bound.kernel.digest}, "device": {"kind": made.runs_on},
-            "parameters": facts, "parameters_digest": hashlib.sha256(jcs.encode(facts)).hexdigest(), "frames_used": made.frames - len(made.damaged),
-            "frames_skipped": len(made.damaged), "floats": bound.kernel.tolerance or "exact",
-        })  # fmt: skip
+        inputs = [one["path"] for one in ended.parts.closed]
+        tell(self._host.grid_of(ended.caller), targets, ended.row.path, inputs, bound, made)
         return targets
+
+    def _regions(self, ended: Ended) -> list[str]:
+        """The file with the regions that rules wanted kept."""
+        work, target = ended.folder / "work", _beside(ended, "regions.nxs")
+        work.mkdir(exist_ok=True)
+        file = work / paths.split(target)[1]
+        count = compose(ended.rules.regions(), file, ended.row.path)
+        if not count:
+            return []
+        self._put(ended, target, file)
+        self._host.grid_of(ended.caller).describe(
+            target, {"derived_from": ended.row.path, "regions": str(count)}
+        )
+        return [target]
 
     # -- the instrument's statement --------------------------------------------------------------------------
 
-    def _state(
-        self,
-        ended: Ended,
-        start: Start,
-        root: bytes,
-        missing: Sequence[int],
-        files: Sequence[tuple[str, Sequence[int]]],
-    ) -> int:
+    def _state(self, ended: Ended, start: Start, root: bytes, fates: Fates) -> int:
         """Ask for it; returns its number, 0 where the instrument has no key here."""
         if not ended.signs:
             return 0
         said = {
             "beamline": ended.beamline or "unknown", "instrument": ended.row.detector, "stream_id": ended.stream_id,
-            "serial": str(start.facts.get("detector_serial_number") or ""), "frames": ended.outcome.count, "lost": [list(one) for one in ranges(missing)],
-            "vetoed": [list(one) for one in ranges(n for n, fate in ended.outcome.fates.items() if fate is Fate.VETOED)],
+            "serial": str(start.facts.get("detector_serial_number") or ""), "frames": ended.outcome.count,
+            "lost_frames": fates.count(Fate.MISSING), "vetoed_frames": fates.count(Fate.VETOED), "fates": {"sha256": fates.digest},
             "batches": [note_digest(decoded(one["note"])).hex() for one in notes(ended.folder)], "definition": "NXmx",
         }  # fmt: skip
+        for name, fate in (("lost", Fate.MISSING), ("vetoed", Fate.VETOED)):
+            if len(runs := fates.of(fate)) <= MOST_RANGES:
+                said[name] = [list(one) for one in runs]
         stored = [one["path"] for one in ended.parts.closed]
         return self._namespace.stating.of_frames(ended.caller, ended.row.path, root.hex(), stored, said)
+
+
+def _beside(ended: Ended, ending: str) -> str:
+    """The path of a file that belongs to the stream's own."""
+    collection, name = paths.split(ended.row.path)
+    return paths.join(collection, f"{Path(name).stem}.{ending}")
 
 
 def name_of(detector: str) -> str:

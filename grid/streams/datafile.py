@@ -8,7 +8,7 @@ Rows are in the order in which frames came. Everything is there before the first
 again from the spool.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +18,6 @@ import hdf5plugin
 import numpy
 
 from accel.series import invalid
-from grid.streams.errors import StreamFailed
 from grid.streams.messages import BSLZ4, LZ4, Image, Payload, Start
 from grid.streams.received import leaf_of
 
@@ -49,11 +48,7 @@ class DataFile:
     """
 
     def __init__(self, path: Path, start: Start, encoding: int, stream_id: str) -> None:
-        self.path = path
-        self.encoding = encoding
         self.rows = 0
-        self.bytes = 0
-        self._start = start
         self._file = h5py.File(path, "w", libver=("v110", "v110"))
         entry = _group(self._file, "entry", "NXentry")
         data = _group(entry, "data", "NXdata")
@@ -89,7 +84,6 @@ class DataFile:
         for place, row in enumerate(rows, begin):
             for channel, payload in row.image.channels.items():
                 self._data[channel].id.write_direct_chunk((place, 0, 0), payload.data)
-                self.bytes += len(payload.data)
         for dataset, values in (
             (self._numbers, [row.image.number for row in rows]),
             (self._times, [row.image.times[0] if row.image.times else numpy.nan for row in rows]),
@@ -118,20 +112,6 @@ def fits(image: Image, start: Start) -> str:
         if one.shape != start.shape or one.dtype != start.dtype:
             return f"found {one.dtype} with the shape {one.shape} in {name}; {start.dtype} with {start.shape} was expected"
     return ""
-
-
-def check(path: Path, stream_id: str, leaves: Callable[[int], bytes | None]) -> int:
-    """Read a closed file again, and compare every frame with its leaf; returns how many there are.
-
-    Raises:
-        StreamFailed: a frame is not what came.
-    """
-    count = 0
-    for number, leaf in stored_frames(path, stream_id):
-        if leaf != leaves(number):
-            raise StreamFailed(f"frame {number} of `{path.name}` is not what came; its spool is kept")
-        count += 1
-    return count
 
 
 def stored_frames(path: Path, stream_id: str) -> Iterator[tuple[int, bytes]]:

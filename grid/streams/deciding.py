@@ -7,26 +7,33 @@ that rules ask for are looked up once a second.
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
-from accel.errors import AccelError
-from accel.kernel import Results
+from accel.kernel import Bound
 from grid.catalog.database import Database
+from grid.policy.context import EventContext
 from grid.policy.engine import PolicyEngine
-from grid.streams.facts import KernelKey, NeedsKernel, StreamFacts
+from grid.streams.facts import NeedsKernel, StreamFacts
 from grid.streams.figures import Figures
-from grid.streams.kernels import Decoder, StreamKernel
+from grid.streams.kernels import Decoder
+from grid.streams.making import KernelMaker
 from grid.streams.messages import Image, Start
 from grid.streams.passing import Verdict
+from grid.streams.reducing import Reducing, Reduction
+from grid.streams.regions import Region, Regions, region_of
 from rules import Entity, Frame, Refused, RuleFailed
 from rules.index import Candidate
 from rules.runtime import frame_slots
 
 VETOED_CODE: Final = "FRAME_VETOED"
-MakeKernel = Callable[[KernelKey, Start], StreamKernel]
+REGIONS_FOLDER: Final = "regions"
+EVENTS: Final = (
+    ("during", "frame arrive"), ("before", "frame store"), ("during", "stream progress"), ("after", "stream end"),
+)  # fmt: skip
 Told = Callable[[str, Mapping[str, Any]], None]
 
 _log = logging.getLogger("beamgrid.streams")
@@ -50,16 +57,17 @@ class FrameRules:
         database: the catalog.
         path: of the stream's file.
         stream: the stream as rules see it; its facts are kept right here.
-        context: other entities by name.
+        context: the other entities that rules see.
         channel: of the images that kernels look at; the first one where it is empty.
-        make: makes a kernel ready.
+        maker: makes kernels ready.
+        folder: where what is made of frames is kept until the stream ends.
         tell: is told what rules emit, and what was found.
         figures: counts.
     """
 
     def __init__(
-        self, policy: PolicyEngine, database: Database, path: str, stream: Entity, context: Mapping[str, Any], channel: str, make: MakeKernel, tell: Told,
-        figures: Figures,
+        self, policy: PolicyEngine, database: Database, path: str, stream: Entity, context: EventContext, channel: str, maker: KernelMaker, folder: Path,
+        tell: Told, figures: Figures,
     ) -> None:  # fmt: skip
         self._policy = policy
         self._database = database
@@ -67,26 +75,28 @@ class FrameRules:
         self._stream = stream
         self._context = context
         self._channel = channel
-        self._make = make
+        self._maker = maker
+        self._folder = folder
         self._tell = tell
         self._figures = figures
         self._generation = -1
         self._arrive: list[_Rule] = []
         self._store: list[_Rule] = []
         self._progress: list[_Rule] = []
-        self._start: Start | None = None
-        self._decoder: Decoder | None = None
-        self.kernels: dict[KernelKey, StreamKernel] = {}
-        self._broken: dict[KernelKey, str] = {}
-        self.damaged: dict[int, str] = {}
+        self._shape = (0, 0)
+        self._reducing: Reducing | None = None
+        self._regions: Regions | None = None
+        self._cut: dict[int, list[Region]] = {}
         self._kept = self._hits = self._reduced = self._frames = 0
         self._told_wrong: set[str] = set()
 
     # -- as the pipeline's judge -----------------------------------------------------------------------------
 
     def begin(self, start: Start) -> None:
-        self._start = start
-        self._decoder = Decoder(self._channel or start.channels[0])
+        self._shape = start.shape
+        decoder = Decoder(self._channel or start.channels[0])
+        self._reducing = Reducing(self._maker, decoder, start, self._figures, self._wrong)
+        self._regions = Regions(self._folder / REGIONS_FOLDER, decoder, start)
         self._renew()
 
     @property
@@ -96,41 +106,52 @@ class FrameRules:
 
     def judge(self, images: Sequence[Image], segment: int, *, reduce: bool) -> list[Verdict]:
         """As `Judge`; frames of one segment."""
-        assert self._start is not None, "a series began"
         if not reduce:
             return [self._without_kernels(image) for image in images]
-        results: dict[KernelKey, Results] = {}
-        damaged = self._reduced_by(images, list(self.kernels), results, segment)
+        assert self._reducing is not None, "a series began"
+        reduction = self._reducing.begin(images, segment)
         while True:
             try:
-                found = self.decide(images, results, damaged)
+                found = self.decide(images, reduction)
                 break
             except NeedsKernel as need:
-                damaged |= self._another(need.key, images, results, segment)
-        self.damaged |= damaged
+                reduction.look_also(need.key)
+        self._cut_out(images, found, segment)
         self._report(images, found)
         return found
 
-    def decide(
-        self, images: Sequence[Image], results: dict[KernelKey, Results], damaged: Mapping[int, str]
-    ) -> list[Verdict]:
+    def decide(self, images: Sequence[Image], reduction: Reduction) -> list[Verdict]:
         """What the rules say of frames, given what kernels found in them.
 
         Raises:
             NeedsKernel: a rule asks for a kernel that did not look at them; nothing was decided.
         """
+        assert self._reducing is not None, "a series began"
         now = time.monotonic()
         facts = [rule.facts for rule in (*self._arrive, *self._store)]
         for one in facts:
-            one.now, one.results, one.kernels, one.broken = now, results, self.kernels, self._broken
+            one.now, one.results, one.runs_on, one.broken = (
+                now,
+                reduction.results,
+                self._reducing.runs_on,
+                self._reducing.broken,
+            )
         before = (self._kept, self._hits, self._reduced, self._frames)
+        self._cut = {}
         try:
-            return [self._one(image, place, damaged) for place, image in enumerate(images)]
+            return [self._one(image, place, reduction.damaged) for place, image in enumerate(images)]
         except NeedsKernel:
             self._kept, self._hits, self._reduced, self._frames = before
             for one in facts:
                 one.emitted.clear()
             raise
+
+    def _cut_out(self, images: Sequence[Image], found: list[Verdict], segment: int) -> None:
+        """Keep the regions that rules named."""
+        for place, wanted in self._cut.items():
+            assert self._regions is not None, "a series began"
+            if why := self._regions.keep(images[place], wanted, segment):
+                found[place] = Verdict(damaged=why)
 
     def _without_kernels(self, image: Image) -> Verdict:
         """A frame for which there is no time: vetoed."""
@@ -155,8 +176,12 @@ class FrameRules:
             emitted = len(rule.facts.emitted)
             self._run(rule, frame, now, values)
             for name, carried in rule.facts.emitted[emitted:]:
-                if name == "veto" and carried.get("frame", image.number) == image.number:
+                if carried.get("frame", image.number) != image.number:
+                    continue
+                if name == "veto":
                     values["frame.vetoed"] = True
+                elif name == "region":
+                    self._want(rule, place, carried)
         facts["hits"], facts["vetoed"] = (
             int(values.get("frame.hits", 0)),
             bool(values.get("frame.vetoed", False)),
@@ -164,6 +189,13 @@ class FrameRules:
         drop = bool(facts["vetoed"]) and self._may_go(frame)
         self._count(int(facts["hits"]) if not facts["vetoed"] else 0, drop)
         return Verdict(int(facts["hits"]), bool(facts["vetoed"]), drop)
+
+    def _want(self, rule: _Rule, place: int, said: Mapping[str, Any]) -> None:
+        """Note a region that a rule wants kept."""
+        try:
+            self._cut.setdefault(place, []).append(region_of(said, self._shape))
+        except ValueError as error:
+            self._wrong(rule.candidate[0].rule.id, str(error))
 
     def _count(self, hits: int, drop: bool) -> None:
         self._frames += 1
@@ -218,73 +250,29 @@ class FrameRules:
         return refused
 
     def _wrong(self, rule: str, what: str) -> None:
-        """Say what a rule stumbled over, once."""
+        """Say what a rule or a kernel stumbled over, once."""
         if (said := f"{rule}: {what}") not in self._told_wrong and len(self._told_wrong) < 100:
             self._told_wrong.add(said)
             self._figures.problem = said
             _log.warning("on the stream to %s: %s", self._path, said)
             self._tell("problem", {"rule": rule, "text": what})
 
-    # -- kernels ---------------------------------------------------------------------------------------------
+    # -- what is made of frames ------------------------------------------------------------------------------
 
-    def _another(
-        self, key: KernelKey, images: Sequence[Image], results: dict[KernelKey, Results], segment: int
-    ) -> dict[int, str]:
-        """Have one more kernel look at these frames, and at all that follow."""
-        assert self._start is not None, "a series began"
-        if key not in self._broken:
-            try:
-                self.kernels[key] = self._make(key, self._start)
-                return self._reduced_by(images, [key], results, segment)
-            except AccelError as error:
-                self._give_up(key, str(error))
-        return {}
+    def products(self) -> Iterator[tuple[Path, Bound]]:
+        """As `Reducing.products`; none where no series began."""
+        return iter(()) if self._reducing is None else self._reducing.products()
 
-    def _give_up(self, key: KernelKey, why: str) -> None:
-        kernel = self.kernels.pop(key, None)
-        if kernel is not None:
-            kernel.flush()
-            kernel.close()
-        self._broken[key] = why
-        self._wrong(key[0], f"the kernel is not asked any more: {why}")
-
-    def _reduced_by(
-        self,
-        images: Sequence[Image],
-        keys: Sequence[KernelKey],
-        results: dict[KernelKey, Results],
-        segment: int,
-    ) -> dict[int, str]:
-        """Fill in what kernels find; returns the frames that cannot be decoded."""
-        if not keys:
-            return {}
-        assert self._decoder is not None, "a series began"
-        began, first = time.perf_counter(), self.kernels[keys[0]].frames
-        damaged = self._decoder.decode(images, first[: len(images)])
-        self._figures.spent("decode", time.perf_counter() - began)
-        numbers = [image.number for image in images]
-        for key in keys:
-            kernel = self.kernels[key]
-            if key != keys[0]:
-                kernel.frames[: len(images)] = first[: len(images)]
-        for key in keys:
-            began = time.perf_counter()
-            try:
-                results[key] = self.kernels[key].run(len(images), numbers, segment)
-                self._figures.runs_on = self.kernels[key].runs_on
-                if self.kernels[key].problem:
-                    self._figures.problem = self.kernels[key].problem
-            except AccelError as error:
-                self._give_up(key, str(error))
-            self._figures.spent("kernels", time.perf_counter() - began)
-        return damaged
+    def regions(self) -> Path:
+        """The folder with the regions that were kept, all of them."""
+        if self._regions is not None:
+            self._regions.flush()
+        return self._folder / REGIONS_FOLDER
 
     def close(self) -> None:
         """End the kernels' processes."""
-        for kernel in self.kernels.values():
-            kernel.close()
-        if self._decoder is not None:
-            self._decoder.close()
+        if self._reducing is not None:
+            self._reducing.close()
 
     # -- rules -----------------------------------------------------------------------------------------------
 
@@ -298,14 +286,26 @@ class FrameRules:
         self._store = self._rules("before", "frame store")
         self._progress = self._rules("during", "stream progress")
 
+    def captures(self) -> Mapping[str, str]:
+        """The captures of the first location that a rule on frames names."""
+        active = self._policy.bundle.current.active
+        for phase, event in EVENTS:
+            for _, at in active.candidates(phase, event, self._path):
+                return at
+        return {}
+
     def _rules(self, phase: str, event: str) -> list[_Rule]:
         found = []
         for active, at in self._policy.bundle.current.active.candidates(phase, event, self._path):
-            entities = {**self._context, **_captured(at), "stream": self._stream}
             body = active.rule.body
             names = {body.names[slot]: slot for slot, _ in body.entities}
-            facts = StreamFacts(self._database, self._path, at)
-            found.append(_Rule((active, at), facts, frame_slots(body, entities), names))
+            facts, slots = (
+                StreamFacts(self._database, self._path, at),
+                frame_slots(body, self._context.at(at)),
+            )
+            if "stream" in names:
+                slots[names["stream"]] = self._stream
+            found.append(_Rule((active, at), facts, slots, names))
         return found
 
     def progress(self) -> None:
@@ -335,22 +335,3 @@ class FrameRules:
             for name, carried in rule.facts.emitted:
                 self._tell(name, carried)
             rule.facts.emitted.clear()
-
-
-def _captured(at: Mapping[str, str]) -> dict[str, Entity]:
-    """The entities that the captures of a location name."""
-    found = {}
-    for name, kind in (
-        ("proposal", "Proposal"),
-        ("visit", "Visit"),
-        ("session", "Session"),
-        ("publication", "Publication"),
-    ):
-        if name in at:
-            found[name] = Entity(
-                kind,
-                at[name],
-                at[name],
-                {"id": at[name], **{n: at[n] for n in ("proposal", "beamline") if n in at}},
-            )
-    return found

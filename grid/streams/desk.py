@@ -21,11 +21,10 @@ from grid.errors import AlreadyExists, InvalidArgument, NotFound, NotPrivileged
 from grid.model import Access, Caller, Resource
 from grid.namespace import Namespace
 from grid.namespace.storage import storage_errors
+from grid.streams.words import DECTRIS, FORMATS, WAIT, WHEN_SLOW
 from grid.tiers.buffers import buffer_settings
 
 MOST_LISTED: Final = 1000
-FORMATS: Final = ("dectris", "beamgrid")
-WHEN_SLOW: Final = ("wait", "drop-newest", "veto", "stop")
 MARGIN: Final = 1.1
 BESIDE_BYTES: Final = 256 << 20
 """Beside the frames: what is not full yet of files and spool, and what is made of the frames."""
@@ -61,8 +60,8 @@ class StreamDesk:
     # -- opening ---------------------------------------------------------------------------------------------
 
     def _open(
-        self, caller: Caller, path: str, detector: str, format: str = "dectris", source: str = "", resource: str = "", scan: str = "", frames: int = 0,
-        frame_bytes: int = 0, bytes_per_s: int = 0, seconds: int = 0, margin: float = MARGIN, channel: str = "", when_slow: str = "wait", **settings: Any,
+        self, caller: Caller, path: str, detector: str, format: str = DECTRIS, source: str = "", resource: str = "", scan: str = "", frames: int = 0,
+        frame_bytes: int = 0, bytes_per_s: int = 0, seconds: int = 0, margin: float = MARGIN, channel: str = "", when_slow: str = WAIT, **settings: Any,
     ) -> dict[str, Any]:  # fmt: skip
         """Open a stream: its rights are checked and its room is kept before the first frame."""
         for what, found, known in (("format", format, FORMATS), ("when_slow", when_slow, WHEN_SLOW)):

@@ -9,7 +9,8 @@ from grid.catalog import collections as collection_rows
 from grid.catalog.database import Database
 from grid.policy.host import CatalogFacts
 from grid.policy.lookups import parameters_among
-from grid.streams.kernels import StreamKernel
+from grid.streams.kernels import KernelKey
+from microservices.reduction import own_parameters
 from rules import Entity, RuleFailed
 from rules.values import as_text
 
@@ -18,9 +19,6 @@ FRESH_S: Final = 1.0
 
 COUNTS: Final = ("count", "hits", "pixels", "kept")
 """Products that say how much there is in a frame; the first one that a kernel has is its peaks."""
-
-KernelKey = tuple[str, tuple[tuple[str, float], ...], str]
-"""Name, version and digest; parameters; the file with more of them."""
 
 
 class NeedsKernel(Exception):
@@ -73,7 +71,7 @@ class StreamFacts(CatalogFacts):
         self.now = 0.0
         self.place = 0
         self.results: dict[KernelKey, Results] = {}
-        self.kernels: Mapping[KernelKey, StreamKernel] = {}
+        self.runs_on: Mapping[KernelKey, str] = {}
         self.broken: Mapping[KernelKey, str] = {}
         self.emitted: list[tuple[str, Mapping[str, Any]]] = []
 
@@ -131,7 +129,7 @@ class StreamFacts(CatalogFacts):
         kernel, params = arguments["kernel"], arguments.get("params") or {}
         key = (
             kernel.name,
-            tuple(sorted((one, float(value)) for one, value in params.items())),
+            tuple(sorted((one, float(value)) for one, value in own_parameters(kernel.name, params).items())),
             as_text(arguments.get("settings") or ""),
         )
         if key in self.broken:
@@ -143,7 +141,7 @@ class StreamFacts(CatalogFacts):
         results = self.results.get(key)
         if results is None:
             raise NeedsKernel(key)
-        return FrameReduction(kernel.name, self.kernels[key].runs_on, results, self.place)
+        return FrameReduction(kernel.name, self.runs_on.get(key, ""), results, self.place)
 
     def emit(self, name: str, carried: Mapping[str, Any]) -> None:
         self.emitted.append((name, carried))

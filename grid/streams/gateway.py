@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import time
 from typing import Final
 
 from grid.catalog import streams as rows
@@ -81,14 +80,6 @@ class Gateway:
         self._carried[row.id] = carried
         carried.thread.start()
         return True
-
-    def wait(self, timeout_s: float) -> bool:
-        """Wait for every stream to end; False where some did not."""
-        deadline = time.monotonic() + timeout_s
-        for one in list(self._carried.values()):
-            if one.thread is not None:
-                one.thread.join(timeout=max(deadline - time.monotonic(), 0.0))
-        return not any(one.thread is not None and one.thread.is_alive() for one in self._carried.values())
 
     def _carry(self, carried: Carried) -> None:
         row = carried.row

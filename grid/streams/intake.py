@@ -9,7 +9,7 @@ import zmq
 from grid.streams import framed
 from grid.streams.cbor import encode
 from grid.streams.errors import MessageRefused, StreamFailed
-from grid.streams.received import DECTRIS, OWN
+from grid.streams.words import DECTRIS, OWN
 
 WAITING_MESSAGES: Final = 16
 MOST_MESSAGE: Final = 2 << 30

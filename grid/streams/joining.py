@@ -6,12 +6,13 @@ from typing import Any, Final
 
 import h5py
 import numpy
+from numpy.typing import NDArray
 
 from accel.series import invalid
 from grid import paths
 from grid.model import Caller
 from grid.namespace import Namespace
-from grid.streams.master import ScanFacts, layout_of, write_frame
+from grid.streams.master import ScanFacts, layout_of, together, write_frame
 from microservices.nexus import BlockCache
 
 INSTRUMENT: Final = "/entry/instrument"
@@ -33,7 +34,7 @@ def join(path: Path, masters: Sequence[str], namespace: Namespace, caller: Calle
         found = [
             (paths.split(master)[1], _detector(file)) for master, file in zip(masters, files, strict=True)
         ]
-        numbers = sorted({int(number) for _, group in found for number in group["frame_number"][...]})
+        numbers = together([group["frame_number"][...].astype(numpy.int64) for _, group in found])
         with h5py.File(path, "w", libver=("v110", "v110")) as target:
             entry = write_frame(target, path.name, facts, _wavelength(files))
             for file_name, group in found:
@@ -71,15 +72,14 @@ def _wavelength(files: Sequence[Any]) -> float:
     )
 
 
-def _copied(entry: Any, file_name: str, group: Any, numbers: Sequence[int]) -> None:
+def _copied(entry: Any, file_name: str, group: Any, numbers: NDArray[Any]) -> None:
     """A detector's group, its frames at the places of their numbers."""
     name = group.name.rpartition("/")[2]
     while name in entry["instrument"]:
         name += "_2"
     made = entry["instrument"].create_group(name)
     made.attrs.update(group.attrs)
-    places = {number: place for place, number in enumerate(numbers)}
-    own = [places[int(number)] for number in group["frame_number"][...]]
+    own = numpy.searchsorted(numbers, group["frame_number"][...].astype(numpy.int64))
     for item in group:
         if item == "data" or item.startswith("data_"):
             source = group[item]
@@ -87,6 +87,6 @@ def _copied(entry: Any, file_name: str, group: Any, numbers: Sequence[int]) -> N
             joined = made.create_virtual_dataset(item, layout, fillvalue=invalid(source.dtype))
             joined.attrs.update(source.attrs)
         elif item == "frame_number":
-            made["frame_number"] = numpy.array(numbers, numpy.uint64)
+            made["frame_number"] = numbers.astype(numpy.uint64)
         else:
             group.copy(item, made)

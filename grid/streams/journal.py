@@ -9,17 +9,24 @@ are lines of JSON: the note, and the frames that are in it as first and last.
 import json
 import os
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, Final
 
+import numpy
+from numpy.typing import NDArray
+
+from grid.streams.frame_numbers import FrameNumbers
+from grid.streams.messages import MOST_FRAMES
 from grid.streams.received import Received, read
 from grid.streams.spool import Spooled, replay
 from provenance.notes import Note, decoded
 
 _ENTRY: Final = struct.Struct(">QB7x32s")
+_ENTRIES: Final = numpy.dtype([("number", ">u8"), ("fate", "u1"), ("zeros", "u1", 7), ("leaf", "u1", 32)])
+READ_ENTRIES: Final = 65_536
 FRAMES_FILE: Final = "frames"
 NOTES_FILE: Final = "notes"
 BEGINNING_FILE: Final = "beginning"
@@ -40,6 +47,15 @@ MEANING: Final = {
     Fate.MISSING: "never came", Fate.STORED: "stored", Fate.VETOED: "dropped by a veto", Fate.DAMAGED: "came, and cannot be decoded",
     Fate.DROPPED: "dropped because the kernels were too slow",
 }  # fmt: skip
+
+
+COUNTED: Final = {
+    Fate.STORED: "kept",
+    Fate.VETOED: "vetoed",
+    Fate.DAMAGED: "damaged",
+    Fate.DROPPED: "dropped",
+}
+"""The figure that counts the frames that something became of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,19 +165,24 @@ class Left:
         return replay(self.folder, self.stream_id)
 
     @property
-    def known(self) -> list[Entry]:
-        """The frames that were decided about; a frame that is there twice counts as the last one says."""
-        return list({one.number: one for one in entries(self.folder)}.values())
+    def fates(self) -> NDArray[Any]:
+        """What became of the frames that were decided about, by number; 0 for the others."""
+        found = numpy.zeros(0, numpy.uint8)
+        for some in entries(self.folder):
+            most = int(some["number"].max()) + 1
+            if most > len(found):
+                found = numpy.concatenate([found, numpy.zeros(most - len(found), numpy.uint8)])
+            found[some["number"]] = some["fate"]
+        return found
 
     @property
-    def signed(self) -> set[int]:
+    def signed(self) -> FrameNumbers:
         """The frames that are in notes."""
-        return {
-            number
-            for one in notes(self.folder)
-            for first, last in one["frames"]
-            for number in range(first, last + 1)
-        }
+        found = FrameNumbers()
+        for one in notes(self.folder):
+            for first, last in one["frames"]:
+                found.add(first, last)
+        return found
 
     @property
     def last_note(self) -> Note | None:
@@ -170,15 +191,20 @@ class Left:
         return decoded(found[-1]["note"]) if found else None
 
 
-def entries(folder: Path) -> list[Entry]:
-    """The frames that were noted, as the file has them."""
-    data = (folder / FRAMES_FILE).read_bytes() if (folder / FRAMES_FILE).exists() else b""
-    whole = len(data) // _ENTRY.size * _ENTRY.size
-    return [
-        Entry(number, Fate(fate), leaf)
-        for number, fate, leaf in _ENTRY.iter_unpack(data[:whole])
-        if leaf != bytes(32)
-    ]
+def entries(folder: Path) -> Iterator[NDArray[Any]]:
+    """The frames that were noted, in the order of the file: `number`, `fate` and `leaf` (32 bytes) of some thousands at a time.
+
+    What a crash left half written is none, and is left out.
+    """
+    path = folder / FRAMES_FILE
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        while data := file.read(READ_ENTRIES * _ENTRY.size):
+            found = numpy.frombuffer(data, _ENTRIES, len(data) // _ENTRY.size)
+            whole = found["leaf"].any(axis=1) & (found["fate"] <= max(Fate)) & (found["number"] < MOST_FRAMES)
+            if whole.any():
+                yield found[whole]
 
 
 def notes(folder: Path) -> list[dict[str, Any]]:
@@ -187,12 +213,9 @@ def notes(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in data[: data.rfind(b"\n") + 1].splitlines()]
 
 
-def ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
+def ranges(numbers: Sequence[int] | NDArray[Any]) -> list[tuple[int, int]]:
     """Numbers as first and last of runs."""
-    found: list[tuple[int, int]] = []
-    for number in sorted(numbers):
-        if found and number == found[-1][1] + 1:
-            found[-1] = (found[-1][0], number)
-        else:
-            found.append((number, number))
-    return found
+    order = numpy.unique(numpy.asarray(numbers, numpy.int64))
+    breaks = numpy.flatnonzero(numpy.diff(order) != 1)
+    firsts, lasts = numpy.append(0, breaks + 1), numpy.append(breaks, len(order) - 1)
+    return list(zip(order[firsts].tolist(), order[lasts].tolist(), strict=True)) if len(order) else []

@@ -1,7 +1,6 @@
 """Kernels on a stream: frames decoded once, each kernel in a process of its own, what was made kept until the stream ends."""
 
 import json
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,10 +24,12 @@ from grid.streams.messages import Image
 KEEP_FRAMES: Final = 2048
 KEEP_BYTES: Final = 64 << 20
 DECODERS: Final = 2
+FIRST_FILE: Final = "first.npy"
 _NUMBERS: Final = "numbers of the frames"
 _NOTE: Final = "note of the frames"
 
-_log = logging.getLogger("beamgrid.streams")
+KernelKey = tuple[str, tuple[tuple[str, float], ...], str]
+"""Name, version and digest; parameters; the file with more of them."""
 
 
 class Decoder:
@@ -66,6 +67,7 @@ class Batch:
 
     numbers: NDArray[Any]
     results: Results
+    damaged: Mapping[int, str]
 
 
 class StreamKernel:
@@ -101,18 +103,26 @@ class StreamKernel:
         half: Frames = self._kernels.frames[0]
         return half
 
-    def run(self, count: int, numbers: Sequence[int], segment: int) -> Results:
-        """Work on the first so many of `frames`; what is found is kept.
+    def run(self, numbers: Sequence[int], damaged: Mapping[int, str], segment: int) -> Results:
+        """Work on the first of `frames`; what is found is kept.
+
+        Args:
+            numbers: of those frames.
+            damaged: those of them that could not be decoded, and why.
+            segment: of the spool, in which all of them are.
 
         Raises:
             KernelEnded: it took too much, and will not be asked again.
         """
+        count, first = len(numbers), self.folder / FIRST_FILE
+        if not first.exists():
+            numpy.save(first, self.frames[0])
         self._kernels.start(0, count, numbers[0])
         found = self._kernels.finished(0, count, numbers[0])
         if segment != self._segment:
             self.flush()
             self._segment, self._pieces = segment, 0
-        self._waiting.append(Batch(numpy.array(numbers, numpy.uint64), found))
+        self._waiting.append(Batch(numpy.array(numbers, numpy.uint64), found, damaged))
         self._frames += count
         self._bytes += sum(array.nbytes for array in found.values())
         if self._frames >= KEEP_FRAMES or self._bytes >= KEEP_BYTES:
@@ -125,7 +135,8 @@ class StreamKernel:
             return
         self._pieces += 1
         together = self.bound.together([one.results for one in self._waiting])
-        note = json.dumps([self.runs_on, self.problem])
+        damaged = {str(number): why for one in self._waiting for number, why in one.damaged.items()}
+        note = json.dumps([self.runs_on, self.problem, damaged])
         everything: dict[str, Any] = {
             **together, _NUMBERS: numpy.concatenate([one.numbers for one in self._waiting]), _NOTE: numpy.array(note),
         }  # fmt: skip
@@ -146,30 +157,24 @@ def forget(folder: Path, segments: set[int]) -> None:
             path.unlink()
 
 
-def composed(
-    kernel: StreamKernel,
-    folder: Path,
-    origin: Callable[[str], Origin],
-    damaged: Mapping[int, str],
-) -> Reduced | None:
+def composed(made: Path, bound: Bound, folder: Path, origin: Callable[[str], Origin]) -> Reduced | None:
     """The files with everything that a kernel made; None where it made nothing.
 
     Args:
-        kernel: which is not asked any more.
+        made: the folder of its `StreamKernel`, which was flushed.
+        bound: the kernel.
         folder: where the files go.
         origin: what is written of it.
-        damaged: frames that could not be decoded, and why.
     """
-    kernel.flush()
-    paths = sorted(kernel.folder.glob("*.npz"))
+    paths = sorted(made.glob("*.npz"))
     if not paths:
         return None
     notes, numbers = [], []
     for path in paths:
         with numpy.load(path, allow_pickle=False) as file:
-            runs_on, problem = json.loads(str(file[_NOTE]))
+            runs_on, problem, damaged = json.loads(str(file[_NOTE]))
             own = file[_NUMBERS]
-        hurt = [Damage(int(number), damaged[int(number)]) for number in own if int(number) in damaged]
+        hurt = [Damage(int(number), why) for number, why in damaged.items()]
         notes.append(Made({}, hurt, runs_on, problem))
         numbers.append(own)
 
@@ -180,5 +185,5 @@ def composed(
             yield Made(found, note.damaged, note.runs_on, note.problem)
 
     together = numpy.concatenate(numbers)
-    first = numpy.array(kernel.frames[0])
-    return compose(folder, kernel.bound, origin, len(together), first, notes, parts(), together)
+    first = numpy.load(made / FIRST_FILE, allow_pickle=False)
+    return compose(folder, bound, origin, len(together), first, notes, parts(), together)

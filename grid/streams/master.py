@@ -17,10 +17,11 @@ from typing import Any, Final
 import h5py
 import hdf5plugin
 import numpy
+from numpy.typing import NDArray
 
 from accel.series import invalid
 from grid.streams.datafile import GROUP, dataset_of
-from grid.streams.journal import MEANING, Fate
+from grid.streams.journal import MEANING
 from grid.streams.messages import Start
 
 UNKNOWN: Final = float("nan")
@@ -38,21 +39,19 @@ class DetectorFrames:
         stream_id: of its stream.
         start: what it said of itself.
         files: (name of a data file beside the master, its frames by row).
-        fates: what became of each frame that did not just get stored, by number.
-        count: how many there were to be.
+        fates: (frames,) uint8, what became of each.
+        leaves: (frames, 32) uint8, of the tree over the frames.
         damaged: the bytes of those that came and cannot be decoded.
-        leaves: of the tree over the frames, 32 bytes each, in the order of their numbers.
         notes: that were signed while they came.
     """
 
     name: str
     stream_id: str
     start: Start
-    files: Sequence[tuple[str, Sequence[int]]]
-    fates: Mapping[int, Fate]
-    count: int
+    files: Sequence[tuple[str, NDArray[Any]]]
+    fates: NDArray[Any]
+    leaves: NDArray[Any]
     damaged: Mapping[int, bytes] = field(default_factory=dict)
-    leaves: bytes = b""
     notes: Sequence[str] = ()
 
 
@@ -82,8 +81,7 @@ def write_master(path: Path, detectors: Sequence[DetectorFrames], facts: ScanFac
         detectors: one at least.
         facts: of the scan.
     """
-    numbers = sorted({number for one in detectors for _, rows in one.files for number in rows})
-    places = {number: place for place, number in enumerate(numbers)}
+    numbers = together([rows for one in detectors for _, rows in one.files])
     wavelength = next(
         (
             float(w)
@@ -95,7 +93,7 @@ def write_master(path: Path, detectors: Sequence[DetectorFrames], facts: ScanFac
     with h5py.File(path, "w", libver=("v110", "v110")) as file:
         entry = write_frame(file, path.name, facts, wavelength)
         for one in detectors:
-            _detector(entry["instrument"], one, places)
+            _detector(entry["instrument"], one, numbers)
             _told(_group(entry, f"stream_{one.name}", "NXcollection"), one)
         first = detectors[0]
         entry["data/data"] = entry[
@@ -129,7 +127,7 @@ def write_frame(file: Any, name: str, facts: ScanFacts, wavelength: float) -> An
     return entry
 
 
-def _detector(instrument: Any, one: DetectorFrames, places: Mapping[int, int]) -> None:
+def _detector(instrument: Any, one: DetectorFrames, numbers: NDArray[Any]) -> None:
     said, start = one.start.facts, one.start
     group = _group(instrument, one.name, "NXdetector")
     group["description"] = str(said.get("detector_description") or one.name)
@@ -162,10 +160,9 @@ def _detector(instrument: Any, one: DetectorFrames, places: Mapping[int, int]) -
                 own = name if channel == start.channels[0] else f"{name}_{channel}"
                 group.create_dataset(own, data=arrays[channel], **dict(hdf5plugin.Bitshuffle(cname="lz4")))
     _places(group, one, distance)
-    kept = numpy.array(sorted(places), numpy.uint64)
-    group["frame_number"] = kept
+    group["frame_number"] = numbers.astype(numpy.uint64)
     for channel in start.channels:
-        made = _joined(group, dataset_of(start, channel), one, channel, places)
+        made = _joined(group, dataset_of(start, channel), one, channel, numbers)
         made.attrs["units"], made.attrs["long_name"] = "counts", channel
 
 
@@ -208,19 +205,24 @@ def _places(group: Any, one: DetectorFrames, distance: float) -> None:
         )
 
 
-def _joined(group: Any, name: str, one: DetectorFrames, channel: str, places: Mapping[int, int]) -> Any:
+def _joined(group: Any, name: str, one: DetectorFrames, channel: str, numbers: NDArray[Any]) -> Any:
     """The frames in the order of their numbers, from the files that hold them."""
     source = f"{GROUP}/{dataset_of(one.start, channel)}"
-    found = [(file_name, source, [places[number] for number in rows]) for file_name, rows in one.files]
-    layout = layout_of(one.start.shape, one.start.dtype, len(places), found)
+    found = [(file_name, source, numpy.searchsorted(numbers, rows)) for file_name, rows in one.files]
+    layout = layout_of(one.start.shape, one.start.dtype, len(numbers), found)
     return group.create_virtual_dataset(name, layout, fillvalue=invalid(one.start.dtype))
+
+
+def together(numbers: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """All frames that are in some of the files, each once, in order."""
+    return numpy.unique(numpy.concatenate(numbers)) if numbers else numpy.zeros(0, numpy.int64)
 
 
 def layout_of(
     shape: tuple[int, ...],
     dtype: numpy.dtype[Any],
     count: int,
-    sources: Sequence[tuple[str, str, Sequence[int]]],
+    sources: Sequence[tuple[str, str, NDArray[Any]]],
 ) -> Any:
     """Frames from several files: (name of the file, of the dataset, the place of each of its rows)."""
     layout = h5py.VirtualLayout((count, *shape), dtype)
@@ -231,33 +233,26 @@ def layout_of(
     return layout
 
 
-def _runs(places: Sequence[int]) -> list[tuple[int, int, int]]:
+def _runs(places: NDArray[Any]) -> list[tuple[int, int, int]]:
     """(row, place, length) of rows that follow each other in both."""
-    found: list[tuple[int, int, int]] = []
-    for row, place in enumerate(places):
-        if found and place == found[-1][1] + found[-1][2]:
-            found[-1] = (found[-1][0], found[-1][1], found[-1][2] + 1)
-        else:
-            found.append((row, place, 1))
-    return found
+    if not len(places):
+        return []
+    rows = numpy.append(0, numpy.flatnonzero(numpy.diff(places) != 1) + 1)
+    lengths = numpy.diff(numpy.append(rows, len(places)))
+    return list(zip(rows.tolist(), places[rows].tolist(), lengths.tolist(), strict=True))
 
 
 def _told(group: Any, one: DetectorFrames) -> None:
     """What became of every frame."""
-    fates = numpy.zeros(one.count, numpy.uint8)
-    for _, rows in one.files:
-        fates[[number for number in rows if number < one.count]] = Fate.STORED
-    for number, fate in one.fates.items():
-        if number < one.count:
-            fates[number] = fate
     group["stream_id"] = one.stream_id
-    made = group.create_dataset("fate", data=fates, **dict(hdf5plugin.Bitshuffle(cname="lz4")))
+    made = group.create_dataset(
+        "fate", data=one.fates, chunks=True, **dict(hdf5plugin.Bitshuffle(cname="lz4"))
+    )
     made.attrs["meaning"] = "; ".join(f"{int(fate)} {text}" for fate, text in MEANING.items())
-    if one.leaves:
-        leaves = numpy.frombuffer(one.leaves, numpy.uint8).reshape(-1, 32)
-        group.create_dataset("leaf", data=leaves).attrs["meaning"] = (
-            "SHA-256 of each frame as it came, with its stream and number"
-        )
+    leaves = group.create_dataset("leaf", one.leaves.shape, numpy.uint8)
+    for begin in range(0, len(one.leaves), 65_536):
+        leaves[begin : begin + 65_536] = one.leaves[begin : begin + 65_536]
+    leaves.attrs["meaning"] = "SHA-256 of each frame as it came, with its stream and number"
     if one.notes:
         group.create_dataset("batch_notes", data=list(one.notes), dtype=h5py.string_dtype())
     if one.damaged:

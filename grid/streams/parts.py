@@ -1,11 +1,13 @@
 """The data files of a stream as data objects: opened with their spool segment, closed once every frame is what came, dropped from the spool then."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import h5py
+import numpy
+from numpy.typing import NDArray
 
 from grid import paths
 from grid.catalog import space
@@ -18,8 +20,8 @@ from grid.streams import datafile
 from grid.streams.datafile import DataFile, Row
 from grid.streams.errors import StreamFailed
 from grid.streams.messages import Start
+from grid.streams.rereading import ROW, Rereader
 from microservices.nexus import BlockCache
-from provenance.frames import FrameTree
 from resources import ResourceError
 from resources.buffer import BufferDriver
 from resources.disk import DiskDriver
@@ -41,6 +43,7 @@ class Part:
     Attributes:
         number: of the segment.
         paid: up to how many bytes there is room for it.
+        written: a `ROW` for each frame that was written, of what came.
     """
 
     number: int
@@ -50,6 +53,7 @@ class Part:
     place: Path
     paid: int = 0
     file: DataFile | None = None
+    written: bytearray = field(default_factory=bytearray)
 
 
 class Parts:
@@ -59,14 +63,15 @@ class Parts:
         namespace: whose objects they become.
         row: the stream.
         caller: who opened it.
-        tree: knows the leaf of every frame.
+        stream_id: of the stream.
     """
 
-    def __init__(self, namespace: Namespace, row: StreamRow, caller: Caller, tree: FrameTree) -> None:
+    def __init__(self, namespace: Namespace, row: StreamRow, caller: Caller, stream_id: str) -> None:
         self._namespace = namespace
         self._row = row
         self._caller = caller
-        self._tree = tree
+        self._stream_id = stream_id
+        self._rereader = Rereader(stream_id)
         self.closed: list[dict[str, Any]] = [dict(one) for one in row.files]
         self.reservation = self._lasting_reservation()
         self.driver = self._opened_driver()
@@ -91,7 +96,8 @@ class Parts:
         return self._row.reservation if found is not None else ""
 
     def settle(self) -> None:
-        """Give back what this process took of a buffer and does not need any more."""
+        """Give back what this process took of a buffer and does not need any more; no file is closed after this."""
+        self._rereader.close()
         context = self._namespace.context
         with context.database.read() as tx:
             resource = context.storage.tree(tx).named(self._row.resource)
@@ -137,7 +143,7 @@ class Parts:
         stored = self._namespace.objects.open_for_reading(self._caller, path)
         try:
             with h5py.File(BlockCache(stored), "r") as file:
-                return str(file.attrs.get("stream_id", "")) == self._tree.stream_id
+                return str(file.attrs.get("stream_id", "")) == self._stream_id
         except OSError:
             return False
         finally:
@@ -158,8 +164,10 @@ class Parts:
         """Add frames to a file."""
         if part.file is None:
             encoding = next(iter(found[0].image.channels.values())).encoding
-            part.file = DataFile(part.place, start, encoding, self._tree.stream_id)
+            part.file = DataFile(part.place, start, encoding, self._stream_id)
+            self._rereader.start()
         part.file.add(found)
+        part.written += b"".join(ROW.pack(row.image.number, row.leaf) for row in found)
 
     def close(self, part: Part) -> None:
         """Close a file, compare it with what came, and make it the object's content; one without frames goes.
@@ -173,7 +181,8 @@ class Parts:
             part.opened.abandon()
             return
         part.file.close()
-        datafile.check(part.place, self._tree.stream_id, self._tree.leaf)
+        if self._rereader.rows(part.place) != part.written:
+            raise StreamFailed(f"`{part.path}` does not hold the frames that came; its spool is kept")
         part.handle.close()
         part.opened.changed = True
         part.opened.commit()
@@ -198,7 +207,7 @@ class Parts:
         except (GridError, ResourceError, OSError, RuntimeError) as error:
             _log.warning("`%s` is left to be undone by others: %s", part.path, error)
 
-    def numbers(self) -> list[tuple[str, list[int]]]:
+    def numbers(self) -> list[tuple[str, NDArray[Any]]]:
         """(name, frames by row) of every closed file."""
         found = []
         for one in sorted(self.closed, key=lambda one: one["segment"]):
@@ -206,7 +215,10 @@ class Parts:
             try:
                 with h5py.File(BlockCache(stored), "r") as file:
                     found.append(
-                        (paths.split(one["path"])[1], file[f"{datafile.GROUP}/frame_number"][...].tolist())
+                        (
+                            paths.split(one["path"])[1],
+                            file[f"{datafile.GROUP}/frame_number"][...].astype(numpy.int64),
+                        )
                     )
             finally:
                 stored.close()

@@ -2,16 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Protocol
 
 from grid.streams.intake import Mark
 from grid.streams.journal import Fate
 from grid.streams.messages import Image, Start
 from grid.streams.parts import Part
 from grid.streams.received import Received
-
-WAIT, NEWEST, VETO, STOP = "wait", "drop-newest", "veto", "stop"
-WHEN_SLOW: Final = (WAIT, NEWEST, VETO, STOP)
+from grid.streams.words import WAIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +80,12 @@ class Outcome:
     """What came of a stream.
 
     Attributes:
-        count: how many frames there were to be.
-        fates: of frames that are not just stored.
-        damaged: the bytes of those that cannot be decoded.
+        count: how many frames there were to be; the journal says what became of them.
+        damaged: the bytes of those that cannot be decoded, as far as there are not too many.
         reason: why it ended otherwise than by its end.
     """
 
     start: Start | None = None
     count: int = 0
-    fates: dict[int, Fate] = field(default_factory=dict)
     damaged: dict[int, bytes] = field(default_factory=dict)
     reason: str = ""

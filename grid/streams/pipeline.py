@@ -13,19 +13,21 @@ from typing import Any, Final
 
 from accel.reducing import batch_of
 from grid.errors import GridError
-from grid.streams.datafile import Row
 from grid.streams.errors import MessageRefused, StreamError, StreamFailed
 from grid.streams.figures import Figures
-from grid.streams.intake import Intake, Mark
-from grid.streams.journal import Entry, Fate, Journal, Left, ranges
+from grid.streams.frame_numbers import FrameNumbers
+from grid.streams.intake import Intake
+from grid.streams.journal import COUNTED, Fate, Journal, Left
 from grid.streams.messages import End, Image, Start
-from grid.streams.parts import ROW_BYTES, Part, Parts
-from grid.streams.passing import NEWEST, STOP, VETO, Arrived, Judge, Outcome, StreamSettings
+from grid.streams.parts import Part, Parts
+from grid.streams.passing import Arrived, Judge, Outcome, StreamSettings
 from grid.streams.received import Received, leaf_of, read
 from grid.streams.sieve import Sieve
-from grid.streams.spool import Spool, Spooled
-from provenance.frames import BatchSigner, FrameTree
-from provenance.notes import Note
+from grid.streams.spool import Spool
+from grid.streams.storing import Storing
+from grid.streams.words import NEWEST, STOP, VETO
+from grid.streams.writing import Writing
+from provenance.frames import BatchSigner
 from resources import ResourceError
 
 SYNC_S: Final = 0.1
@@ -35,13 +37,6 @@ GATHER_S: Final = 0.005
 """A frame waits so long for others that are looked at with it, at the most."""
 
 LEAST_RING, MOST_RING = 4, 512
-MOST_DAMAGED_BYTES: Final = 64 << 20
-_COUNTED: Final = {
-    Fate.STORED: "kept",
-    Fate.VETOED: "vetoed",
-    Fate.DAMAGED: "damaged",
-    Fate.DROPPED: "dropped",
-}
 
 _log = logging.getLogger("beamgrid.streams")
 
@@ -53,7 +48,7 @@ class Pipeline:
         stream_id: of the stream, for the leaves.
         settings: how it is treated.
         intake: where frames come from.
-        parts, spool, journal, tree: where they go.
+        parts, spool, journal: where they go.
         judge: reduces and decides.
         figures: counts.
         signer: signs batches; None where nobody may.
@@ -61,22 +56,20 @@ class Pipeline:
     """
 
     def __init__(
-        self, stream_id: str, settings: StreamSettings, intake: Intake, parts: Parts, spool: Spool, journal: Journal, tree: FrameTree, judge: Judge,
-        figures: Figures, signer: BatchSigner | None = None, stored: Callable[[Sequence[Image]], None] = lambda images: None,
+        self, stream_id: str, settings: StreamSettings, intake: Intake, parts: Parts, spool: Spool, journal: Journal, judge: Judge, figures: Figures,
+        signer: BatchSigner | None = None, stored: Callable[[Sequence[Image]], None] = lambda images: None,
     ) -> None:  # fmt: skip
         self._id = stream_id
         self._settings = settings
         self._intake = intake
         self._parts = parts
-        self._spool = spool
-        self._journal = journal
-        self._tree = tree
         self._judge = judge
         self._figures = figures
-        self._signer = signer
-        self._tell = stored
         self._sieve = Sieve(figures)
         self._outcome = Outcome()
+        self._storing = Storing(settings.part_bytes, parts, spool, journal, figures, signer)
+        self._writing = Writing(parts, spool, journal, figures, self._outcome, stored)
+        self._open = self._storing.opened
         self._places = threading.Semaphore(1)  # until the frames' size is known
         self._ring = self._batch = 1
         self._to_store: queue.SimpleQueue[list[Arrived | Received] | None] = queue.SimpleQueue()
@@ -87,13 +80,6 @@ class Pipeline:
         self._dirty = threading.Event()
         self._all_stored = threading.Event()
         self._problem: BaseException | None = None
-        self._beginning: Received | None = None
-        self._part: Part | None = None
-        self._open: list[Part] = []
-        self._part_bytes = 0
-        self._appended = 0
-        self._handled: Mark = (0, 0)
-        self._batched: list[int] = []
         self._too_slow = self._ended = self._all_judged = False
         self._threads: list[threading.Thread] = []
 
@@ -147,7 +133,7 @@ class Pipeline:
     def waiting(self) -> int:
         """Frames between the first stage and the last."""
         figures = self._figures
-        return max(figures["received"] - sum(figures[name] for name in _COUNTED.values()), 0)
+        return max(figures["received"] - sum(figures[name] for name in COUNTED.values()), 0)
 
     @property
     def growing(self) -> list[str]:
@@ -158,11 +144,11 @@ class Pipeline:
         if self._threads:
             return
         stages = {
-            "store": self._store,
+            "store": self._store_all,
             "sync": self._sync,
             "judge": self._judging,
-            "write": self._write,
-            "close": self._close,
+            "write": self._write_all,
+            "close": self._closing,
         }
         for name, stage in stages.items():
             thread = threading.Thread(target=self._guarded, args=(stage,), name=f"stream-{name}", daemon=True)
@@ -196,60 +182,42 @@ class Pipeline:
 
     def resume(self, left: Left) -> None:
         """Take up what an earlier gateway left, before `run`: its frames go the same way, but are spooled already."""
+        try:
+            self._resume(left)
+        except BaseException as error:
+            self._fail(error)
+
+    def _resume(self, left: Left) -> None:
         if (beginning := left.beginning) is not None:
             assert isinstance(beginning.message, Start), "it is one"
             self._sieve.wants(beginning.message)
-            self._beginning = beginning
             self._begin(beginning.message)
         if (end := left.end) is not None:
             self._outcome.reason = end
             self._ended = True
-        spooled = list(left.spooled)
-        again = {one.received.message.number for one in spooled if isinstance(one.received.message, Image)}
-        signed = left.signed
-        for entry in left.known:
-            if entry.number not in again:
-                self._count_known(entry)
-                if entry.number not in signed:
-                    self._sign(entry.number, entry.leaf)
+        spooled, numbers = list(left.spooled), FrameNumbers()
+        for one in spooled:
+            if isinstance(one.received.message, Image):
+                numbers.add(one.received.message.number)
+        signed = self._storing.take_up(left, self._sieve, numbers)
         self._start_stages()
         segment = 0
         for one in spooled:
             if one.segment != segment:
-                segment, self._part_bytes = one.segment, 0
-                self._part = self._opened(segment)
-            self._again(one, signed)
+                segment = one.segment
+                self._storing.begin_again(segment)
+            image = one.received.message
+            if not isinstance(image, Image) or image.number in self._sieve.seen:
+                continue
+            self._places.acquire()
             if self._problem is not None:
                 return
-        self._part = None
-
-    def _count_known(self, entry: Entry) -> None:
-        self._sieve.mark(entry.number)
-        self._tree.add(entry.number, entry.leaf)
-        self._figures.add(received=1, stored=1, **{_COUNTED[entry.fate]: 1})
-        self._figures.highest(last=entry.number, last_stored=entry.number)
-        self._appended += 1
-        if entry.fate is not Fate.STORED:
-            self._outcome.fates[entry.number] = entry.fate
-
-    def _again(self, one: Spooled, signed: set[int]) -> None:
-        message = one.received.message
-        if not isinstance(message, Image) or self._sieve.saw(message.number):
-            return
-        if self._part is None:  # its file was whole already
-            self._count_known(Entry(message.number, Fate.STORED, one.leaf))
-            return
-        self._places.acquire()
-        self._sieve.mark(message.number)
-        self._tree.add(message.number, one.leaf)
-        self._part_bytes += one.received.size_bytes + ROW_BYTES
-        self._parts.pay(self._part, self._part_bytes)
-        self._figures.add(received=1, bytes=one.received.size_bytes, stored=1)
-        self._figures.highest(last=message.number, last_stored=message.number)
-        self._appended += 1
-        if message.number not in signed:
-            self._sign(message.number, one.leaf)
-        self._to_judge.put([Arrived((0, 0), message, one.received, one.leaf, self._part)])
+            self._sieve.seen.add(image.number)
+            if (arrived := self._storing.again(one, image, signed)) is not None:
+                self._to_judge.put([arrived])
+            else:
+                self._places.release()
+        self._storing.go_on()
 
     # -- taking in -------------------------------------------------------------------------------------------
 
@@ -340,90 +308,23 @@ class Pipeline:
 
     # -- storing ---------------------------------------------------------------------------------------------
 
-    def _store(self) -> None:
+    def _store_all(self) -> None:
         """Frames into the spool. Where there is no room for one, the stream takes nothing more."""
-        full = False
         while (several := self._to_store.get()) is not None and self._problem is None:
-            began, stored = time.perf_counter(), list[Arrived]()
-            for one in several:
-                try:
-                    if isinstance(one, Received):
-                        self._beginning = one
-                        self._journal.begin(one)
-                    elif full and one.image is not None:
-                        self._lose(one)
-                    elif self._store_one(one):
-                        stored.append(one)
-                except (GridError, ResourceError, OSError) as error:
-                    full = True
-                    self._end_early(str(error))
-                    if isinstance(one, Arrived):
-                        self._lose(one)
+            began = time.perf_counter()
+            kept, lost = self._storing.keep(several)
+            if self._storing.full:
+                self._end_early(self._storing.full)
+            if lost:
+                self._places.release(lost)
             self._figures.spent("spool", time.perf_counter() - began)
-            if stored:
-                self._to_judge.put(stored)
-            if not full:
-                self._handled = next(
-                    (one.mark for one in reversed(several) if isinstance(one, Arrived)), self._handled
-                )
+            if kept:
+                self._to_judge.put(kept)
             self._dirty.set()
         if self._problem is None:
-            if self._signer is not None:
-                self._note(self._signer.close())
-            self._spool.sync()
-            self._journal.sync()
-            self._journal.end(self._outcome.reason)
+            self._storing.end(self._outcome.reason)
         self._all_stored.set()
         self._to_judge.put(None)
-
-    def _lose(self, one: Arrived) -> None:
-        """A frame that cannot be stored; who sends it is not told that it was."""
-        assert one.image is not None, "it is a frame"
-        self._figures.add(received=-1, refused=1)
-        self._places.release()
-
-    def _store_one(self, one: Arrived) -> bool:
-        """Put a frame into the spool; False for what is none."""
-        image, received = one.image, one.received
-        if image is None or received is None:
-            return False
-        if one.fate is Fate.STORED:
-            if self._part is None or self._part_bytes + received.size_bytes > self._settings.part_bytes:
-                self._next_segment()
-            assert self._part is not None, "a segment was begun"
-            self._part_bytes += received.size_bytes + ROW_BYTES
-            self._parts.pay(self._part, self._part_bytes)
-            self._spool.append(received, one.leaf)
-            one.part = self._part
-        self._tree.add(image.number, one.leaf)
-        self._appended += 1
-        self._sign(image.number, one.leaf)
-        return True
-
-    def _next_segment(self) -> None:
-        assert self._beginning is not None, "frames come after it"
-        number = self._spool.begin()
-        self._part_bytes = 0
-        self._part = self._opened(number)
-        if self._part is None:
-            raise StreamFailed(f"`{self._parts.path_of(number)}` is there already")
-        self._spool.append(self._beginning)
-
-    def _opened(self, number: int) -> Part | None:
-        part = self._parts.open(number)
-        if part is not None:
-            self._open.append(part)
-        return part
-
-    def _sign(self, number: int, leaf: bytes) -> None:
-        if self._signer is not None:
-            self._batched.append(number)
-            self._note(self._signer.add(number, leaf, time.monotonic()))
-
-    def _note(self, note: Note | None) -> None:
-        if note is not None:
-            self._journal.add_note(note.encoded(), ranges(self._batched))
-            self._batched = []
 
     def _sync(self) -> None:
         """What was spooled onto stable storage, several times a second."""
@@ -431,11 +332,9 @@ class Pipeline:
             ended = self._all_stored.is_set()
             if self._dirty.wait(SYNC_S / 2):
                 self._dirty.clear()
-                count, last, mark = self._appended, self._figures["last"], self._handled
                 began = time.perf_counter()
-                self._spool.sync()
+                mark = self._storing.sync()
                 self._figures.spent("sync", time.perf_counter() - began)
-                self._figures.highest(stored=count, last_stored=last)
                 self._intake.acknowledge(mark)
                 self._all_stored.wait(SYNC_S / 2)
             elif ended:
@@ -496,7 +395,7 @@ class Pipeline:
 
     # -- writing ---------------------------------------------------------------------------------------------
 
-    def _write(self) -> None:
+    def _write_all(self) -> None:
         """Frames into files; a file is closed when the first frame of the next one comes."""
         current: Part | None = None
         flushed = time.monotonic()
@@ -507,7 +406,9 @@ class Pipeline:
                 if current is not None:
                     self._to_close.put(current)
                 current = part
-            self._write_batch(batch)
+            assert self._sieve.start is not None, "frames come after it"
+            if held := self._writing.write(batch, self._sieve.start):
+                self._places.release(held)
             if (
                 current is not None
                 and current.file is not None
@@ -522,42 +423,14 @@ class Pipeline:
                     self._to_close.put(part)
         self._to_close.put(None)
 
-    def _write_batch(self, batch: list[Arrived]) -> None:
-        start = self._sieve.start
-        assert start is not None, "frames come after it"
-        rows = [
-            Row(one.image, one.leaf) for one in batch if one.fate is Fate.STORED and one.image is not None
-        ]
-        if rows:
-            part = next(one.part for one in batch if one.fate is Fate.STORED)
-            assert part is not None, "what is stored has a file"
-            self._parts.write(part, start, rows)
-        fates = [(one.image, one.fate, one.leaf) for one in batch if one.image is not None]
-        self._journal.add([Entry(image.number, fate, leaf) for image, fate, leaf in fates])
-        for image, fate, _ in fates:
-            if fate is not Fate.STORED:
-                self._outcome.fates[image.number] = fate
-            if fate is Fate.DAMAGED and sum(map(len, self._outcome.damaged.values())) < MOST_DAMAGED_BYTES:
-                self._outcome.damaged[image.number] = b"".join(
-                    bytes(one.data) for one in image.channels.values()
-                )
-        self._figures.add(**{name: sum(one.fate is fate for one in batch) for fate, name in _COUNTED.items()})
-        if rows:
-            self._tell([row.image for row in rows])
-        held = sum(one.fate is not Fate.DROPPED for one in batch)  # those had no place
-        if held:
-            self._places.release(held)
-
-    def _close(self) -> None:
-        """Files that are complete: compared with what came, made objects, their spool dropped."""
+    def _closing(self) -> None:
+        """Files that are complete, into the zone."""
         while (part := self._to_close.get()) is not None and self._problem is None:
             if part not in self._open:
                 continue
             began = time.perf_counter()
-            self._journal.sync()
-            self._parts.close(part)
+            self._writing.close(part)
             self._open.remove(part)
-            self._spool.drop(part.number)
             self._figures.spent("verify", time.perf_counter() - began)
 
 

@@ -3,16 +3,13 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from grid.streams import dectris, framed
 from grid.streams.messages import Image, Message, Start
+from grid.streams.words import DECTRIS
 from provenance.frames import FRAMES, stream_number
 from provenance.leaves import LeafHeader
-
-DECTRIS: Final = "dectris"
-OWN: Final = "beamgrid"
-FORMATS: Final = (DECTRIS, OWN)
 
 
 @dataclass(frozen=True, slots=True)

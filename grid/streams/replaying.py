@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import h5py
 import hdf5plugin  # noqa: F401
@@ -27,7 +27,7 @@ GONE_S: Final = 30.0
 Progress = Callable[[int], None]
 
 
-class Source:
+class Source(Protocol):
     """A series to be sent.
 
     Attributes:
@@ -38,10 +38,9 @@ class Source:
 
     def messages(self) -> Iterator[bytes]:
         """The messages, encoded, in order."""
-        raise NotImplementedError
 
 
-class FileSource(Source):
+class FileSource:
     """The frames of an HDF5 file, compressed as they are stored where a detector could have sent them so.
 
     Args:
@@ -121,7 +120,7 @@ class FileSource(Source):
         return memoryview(into.reshape(-1).view(numpy.uint8).data)
 
 
-class CapturedSource(Source):
+class CapturedSource:
     """Captured messages, a file each (`*.cbor`, in the order of their names), sent as they are; a beginning is made where the capture has none.
 
     Args:
@@ -169,7 +168,7 @@ class CapturedSource(Source):
         yield dectris.encoded(End(first.series))
 
 
-class SimulatedSource(Source):
+class SimulatedSource:
     """Frames of `accel.simulator`, uncompressed.
 
     Args:

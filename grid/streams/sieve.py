@@ -5,6 +5,7 @@ from typing import Final
 from grid.streams.datafile import fits
 from grid.streams.errors import MessageRefused
 from grid.streams.figures import Figures
+from grid.streams.frame_numbers import FrameNumbers
 from grid.streams.messages import MOST_FRAMES, End, Image, Message, Start
 
 AHEAD: Final = 100_000
@@ -16,11 +17,14 @@ class Sieve:
 
     Args:
         figures: counts what is not wanted.
+
+    Attributes:
+        seen: the frames that came.
     """
 
     def __init__(self, figures: Figures) -> None:
         self._figures = figures
-        self._seen = bytearray()
+        self.seen = FrameNumbers()
         self.start: Start | None = None
 
     def wants(self, message: Message) -> bool:
@@ -48,20 +52,10 @@ class Sieve:
         most = start.frames or min(figures["last"] + 1 + AHEAD, MOST_FRAMES)
         if message.number >= most:
             raise MessageRefused(f"found frame {message.number}; the series has {most}")
-        if self.saw(message.number):
+        if message.number in self.seen:
             figures.add(duplicates=1)
             return False
         if wrong := fits(message, start):
             raise MessageRefused(f"frame {message.number}: {wrong}")
-        self.mark(message.number)
+        self.seen.add(message.number)
         return True
-
-    def saw(self, number: int) -> bool:
-        """Whether a frame came."""
-        return number < len(self._seen) and bool(self._seen[number])
-
-    def mark(self, number: int) -> None:
-        """Say that a frame came."""
-        if number >= len(self._seen):
-            self._seen.extend(bytes(number + 4096 - len(self._seen)))
-        self._seen[number] = 1

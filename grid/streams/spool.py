@@ -21,14 +21,15 @@ from typing import Any, Final
 import numpy
 
 from grid.streams.errors import MessageRefused
-from grid.streams.messages import End, Image, Message, Start
-from grid.streams.received import FORMATS, Received, leaf_of, read
+from grid.streams.messages import Image, Message, Start
+from grid.streams.received import Received, leaf_of, read
+from grid.streams.words import FORMATS
 
 STEP: Final = 64 << 20
 _HEAD: Final = struct.Struct(">4sBBHIQQ32sI")
 _MAGIC: Final = b"BGsp"
 _LENGTH: Final = struct.Struct(">Q")
-_KINDS: Final[dict[type[Message], int]] = {Start: 1, Image: 2, End: 3}
+_KINDS: Final[dict[type[Message], int]] = {Start: 1, Image: 2}
 _NO_LEAF: Final = bytes(32)
 MOST_PARTS: Final = 64
 
@@ -182,7 +183,7 @@ def _record(
     except MessageRefused:
         return None
     message = received.message
-    if at != place + total or _KINDS[type(message)] != kind or _check(received) != check:
+    if at != place + total or _KINDS.get(type(message)) != kind or _check(received) != check:
         return None
     if isinstance(message, Image):
         is_whole = stated == message.number and leaf_of(stream_id, message) == leaf
