@@ -104,7 +104,7 @@ class Sent:
 
     def messages(self) -> Iterator[bytes]:
         kind, dtype = self._kind, numpy.dtype(self._kind.dtype)
-        yield dectris.encoded(Start("bench", self.count, ("threshold_1",), kind.shape, dtype))
+        yield dectris.encoded(Start("bench", 0, ("threshold_1",), kind.shape, dtype))
         for number in range(self.count):
             data = memoryview(kind.payloads[number % len(kind.payloads)])
             yield dectris.encoded(

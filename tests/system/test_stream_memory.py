@@ -19,8 +19,6 @@ SECONDS = 3600.0 if SOAK else 12.0
 
 RATE = 200.0
 GROWTH_BYTES = 32 << 20
-LEAF_BYTES = 64
-"""Of a frame's digest, and what is noted of it, which stay until the end."""
 
 
 def resident(pid: int) -> int:
@@ -57,7 +55,9 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
         time.sleep(SECONDS * 2 / 3)
         frames = until(zone, rods, asked, lambda one: True)["figures"]["kept"] - begun
         assert frames > SECONDS * RATE / 4
-        assert resident(gateway.pid) - before < GROWTH_BYTES + frames * LEAF_BYTES
+        grown = resident(gateway.pid) - before
+        print(f"{frames} frames, {grown / 1e6:.1f} MB more")
+        assert grown < GROWTH_BYTES
         zone.host.call(rods, "stream_stop", {"streams": [asked]})
         assert over(zone, rods, asked, 120)["state"] == "done"
     finally:
