@@ -71,12 +71,12 @@ rule "vetoed frames go" id drop
 CARRYING = (
     "import signal, sys, threading\n"
     "from pathlib import Path\n"
-    "from grid import app\n"
+    "from grid import app, background\n"
     "zone = app.open_zone(Path(sys.argv[1]), role='streams')\n"
     "zone.policy.refresh()\n"
     "stopping = threading.Event()\n"
     "signal.signal(signal.SIGTERM, lambda *_: stopping.set())\n"
-    "app.carry_streams(zone, stopping)\n"
+    "background.carry_streams(zone, stopping)\n"
 )
 
 

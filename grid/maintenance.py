@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from grid import config
-from grid.app import KEY_FILE, PORT_FILE, open_zone
+from grid.app import KEY_FILE, open_zone
 from grid.catalog import bundles, jobs, journal, leases, schema, statements
 from grid.catalog import objects as object_rows
 from grid.catalog.database import Database
 from grid.errors import ConfigurationError, GridError
 from grid.model import COORDINATING_TYPES
+from grid.serving import PORT_FILE
 from resources import ResourceError
 
 _CATALOG: Final = "catalog.sqlite"

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from grid import app, config, maintenance
+from grid import app, config, maintenance, serving
 from grid.cli import jobs as job_commands
 from grid.cli import kernels as kernel_commands
 from grid.cli import policy as policy_commands
@@ -140,7 +140,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     settings = config.load(arguments.dir)
     if arguments.workers:
         settings = config.with_changes(settings, workers=arguments.workers)
-    return app.serve(arguments.dir, settings)
+    return serving.serve(arguments.dir, settings)
 
 
 def _status(arguments: argparse.Namespace) -> int:
@@ -188,7 +188,7 @@ def _status(arguments: argparse.Namespace) -> int:
 
 
 def _reload(arguments: argparse.Namespace) -> int:
-    app.ask_to_reload(arguments.dir)
+    serving.ask_to_reload(arguments.dir)
     print("settings and policy are read again")
     return 0
 
@@ -198,7 +198,7 @@ def _worker(arguments: argparse.Namespace) -> int:
         raise config.SettingError(
             "the worker should not run as root: use the zone's service account, or say --allow-root"
         )
-    return app.work(arguments.dir, config.load(arguments.dir))
+    return serving.work(arguments.dir, config.load(arguments.dir))
 
 
 def _stream_gateway(arguments: argparse.Namespace) -> int:
@@ -209,7 +209,7 @@ def _stream_gateway(arguments: argparse.Namespace) -> int:
     settings = config.load(arguments.dir)
     if arguments.listen:
         settings = config.with_changes(settings, stream_host=arguments.listen)
-    return app.stream_gateway(arguments.dir, settings)
+    return serving.stream_gateway(arguments.dir, settings)
 
 
 def _backup(arguments: argparse.Namespace) -> int:

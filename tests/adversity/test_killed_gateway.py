@@ -36,12 +36,12 @@ from tests.unit.grid.streams.sending import (
 CARRYING = (
     "import signal, sys, threading\n"
     "from pathlib import Path\n"
-    "from grid import app\n"
+    "from grid import app, background\n"
     "zone = app.open_zone(Path(sys.argv[1]), role='streams')\n"
     "zone.namespace.finisher.recover()\n"
     "stopping = threading.Event()\n"
     "signal.signal(signal.SIGTERM, lambda *_: stopping.set())\n"
-    "app.carry_streams(zone, stopping)\n"
+    "background.carry_streams(zone, stopping)\n"
     "zone.close()\n"
 )
 COUNT = 80

@@ -23,9 +23,9 @@ CONTEXT = (
 OPERATOR = (
     "import sys, time, threading\n"
     "from pathlib import Path\n"
-    "from grid import app\n"
+    "from grid import app, background\n"
     "zone = app.open_zone(Path(sys.argv[1]), role='jobs')\n"
-    "with app.tiers_kept(zone):\n"
+    "with background.tiers_kept(zone):\n"
     "    time.sleep(float(sys.argv[2]))\n"
 )
 

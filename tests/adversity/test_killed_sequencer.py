@@ -23,9 +23,9 @@ SEED = int(os.environ.get("BEAMGRID_SEED", time.time_ns() % 1_000_000))
 SIGNING = (
     "import sys, time\n"
     "from pathlib import Path\n"
-    "from grid import app\n"
+    "from grid import app, background\n"
     "zone = app.open_zone(Path(sys.argv[1]), role='jobs')\n"
-    "sequencer = app.sequencer_of(zone)\n"
+    "sequencer = background.sequencer_of(zone)\n"
     "for _ in range(3):\n"
     "    sequencer.step()\n"
 )

@@ -7,6 +7,7 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
 import zmq
 
 from grid import app
@@ -26,6 +27,7 @@ def resident(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+@pytest.mark.soak
 def test_memory_is_bounded(tmp_path: Path) -> None:
     make_zone(tmp_path / "zone")
     zone, detector = app.open_zone(tmp_path / "zone", role="test"), Detector()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from grid import app
+from grid import background
 from grid.app import Zone
 from grid.evidence.cosigning import Cosigning
 from provenance import evidence, notes
@@ -44,7 +44,7 @@ def test_what_partners_have_seen_is_in_the_evidence(signing: Zone, rods, partner
     running, cosigning = partner
     assert cosigning.step() == 0, "there is no log yet"
     put(signing, rods)
-    sequencer = app.sequencer_of(signing)
+    sequencer = background.sequencer_of(signing)
     sequencer.step()
     assert cosigning.step() == 1
     assert cosigning.step() == 0, "nothing is new"
@@ -68,7 +68,7 @@ def test_a_log_that_was_rewritten_is_refused_and_told(
 ) -> None:
     running, cosigning = partner
     put(signing, rods)
-    app.sequencer_of(signing).step()
+    background.sequencer_of(signing).step()
     assert cosigning.step() == 1
     folder, key = (
         signing.folder / signing.settings.log,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from grid import app
+from grid import background
 from grid.app import Zone
 from grid.catalog import objects, statements
 from grid.errors import MicroserviceFailed
@@ -39,7 +39,7 @@ def published(signing: Zone, rods) -> Zone:
     signing.namespace.collections.create(rods, HERE)
     put(signing, rods, f"{HERE}/run7.h5")
     put(signing, rods, f"{HERE}/notes.txt", b"notes")
-    app.sequencer_of(signing).step()
+    background.sequencer_of(signing).step()
     return signing
 
 
@@ -124,7 +124,7 @@ def test_a_bag_of_a_collection_says_where_its_files_are(
 
 
 def made_of(zone: Zone, kind: str) -> list:
-    app.sequencer_of(zone).step()
+    background.sequencer_of(zone).step()
     with zone.database.read() as tx:
         return [
             read(dsse.decoded(one.envelope)) for one in statements.listed(tx, limit=50) if one.kind == kind
@@ -193,7 +193,7 @@ def test_what_was_erased_before_it_was_logged_stays_out_of_the_log(
 ) -> None:
     signing.namespace.collections.create(rods, HERE)
     put(signing, rods, f"{HERE}/a", b"secret")
-    sequencer = app.sequencer_of(signing)
+    sequencer = background.sequencer_of(signing)
     with monkeypatch.context() as patched:
         patched.setattr(sequencer, "_append", lambda: None)
         assert sequencer.step() == 1
@@ -241,7 +241,7 @@ def test_what_one_may_not_read_stays_out_of_what_one_is_given(published: Zone, r
         "device": "cpu",
     }
     published.host.run(rule, "sign_reduction", arguments)
-    app.sequencer_of(published).step()
+    background.sequencer_of(published).step()
     anna = published.namespace.users.caller("anna", "tempZone")
     whole, _ = published.namespace.attestations.signed(rods, f"{shared}/azint.h5")
     given, verdict = published.namespace.attestations.signed(anna, f"{shared}/azint.h5")

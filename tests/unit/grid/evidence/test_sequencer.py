@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import policies
-from grid import app
+from grid import background
 from grid.app import Zone
 from grid.catalog import statements
 from grid.errors import AccessDenied
@@ -57,7 +57,7 @@ def logged_entries(zone: Zone) -> list[dict]:
 def test_what_is_stored_is_signed_logged_and_judged(signing: Zone, rods) -> None:
     put(signing, rods)
     assert states(signing) == {"wanted": 1, "signed": 0, "logged": 0, "refused": 0}
-    assert app.sequencer_of(signing).step() == 1
+    assert background.sequencer_of(signing).step() == 1
     assert states(signing) == {"wanted": 0, "signed": 0, "logged": 1, "refused": 0}
     (entry,) = logged_entries(signing)
     assert (entry["kind"], tree_of([DATA]).root.hex() in json.dumps(entry)) == ("ingest", False), (
@@ -92,7 +92,7 @@ def test_copies_and_embargoes_are_signed_too(signing: Zone, rods, tmp_path: Path
     signing.namespace.metadata.apply(
         rods, Subject("collection", HOME), [MetadataOperation("set", Avu("embargo_until", "2029-01-01T00:00:00Z", ""))]
     )  # fmt: skip
-    assert app.sequencer_of(signing).step() == 3
+    assert background.sequencer_of(signing).step() == 3
     kinds = [entry["kind"] for entry in logged_entries(signing)]
     assert sorted(kinds) == ["embargo", "ingest", "replication"]
     with signing.database.read() as tx:
@@ -108,7 +108,7 @@ def test_a_content_that_is_gone_is_refused_with_the_reason(signing: Zone, rods) 
     put(signing, rods)
     put(signing, rods, f"{HOME}/kept.h5")
     signing.namespace.moves.unlink(rods, PATH, force=True)
-    assert app.sequencer_of(signing).step() == 2
+    assert background.sequencer_of(signing).step() == 2
     assert states(signing) == {"wanted": 0, "signed": 0, "logged": 1, "refused": 1}
     with signing.database.read() as tx:
         (refused,) = statements.listed(tx, state="refused", limit=5)
@@ -119,11 +119,11 @@ def test_a_content_without_a_tree_gets_one(signing: Zone, rods) -> None:
     put(signing, rods)
     with signing.database.write() as tx:
         tx.run("DELETE FROM block_trees")
-    sequencer = app.sequencer_of(signing)
+    sequencer = background.sequencer_of(signing)
     assert sequencer.step() == 0, "it waits"
     assert sequencer.make_missing_trees() == 1
     assert sequencer.step() == 0, "it looks again after a while"
-    assert app.sequencer_of(signing).step() == 1
+    assert background.sequencer_of(signing).step() == 1
     assert states(signing)["logged"] == 1
 
 
@@ -131,11 +131,11 @@ def test_without_keys_nothing_is_lost(zone: Zone, rods, signing: Zone) -> None:
     put(signing, rods)
     keys = signing.folder / signing.settings.signing_keys
     shutil.move(keys / "gateway.key", signing.folder / "gateway.key")
-    sequencer = app.sequencer_of(signing)
+    sequencer = background.sequencer_of(signing)
     assert sequencer.step() == 0
     assert states(signing)["wanted"] == 1
     shutil.move(signing.folder / "gateway.key", keys / "gateway.key")
-    assert app.sequencer_of(signing).step() == 1
+    assert background.sequencer_of(signing).step() == 1
     assert states(signing)["logged"] == 1
 
 
@@ -164,10 +164,10 @@ def test_a_sequencer_that_dies_at_any_step_loses_and_repeats_nothing(
 
     monkeypatch.setattr(sequencing.steps, "reached", reached)
     with pytest.raises(Died):
-        app.sequencer_of(signing).step()
+        background.sequencer_of(signing).step()
     monkeypatch.undo()
     put(signing, rods, f"{HOME}/later", b"later")
-    sequencer = app.sequencer_of(signing)
+    sequencer = background.sequencer_of(signing)
     sequencer.step()
     sequencer.step()
     assert states(signing) == {"wanted": 0, "signed": 0, "logged": 4, "refused": 0}
@@ -179,7 +179,7 @@ def test_a_sequencer_that_dies_at_any_step_loses_and_repeats_nothing(
 
 
 def test_two_processes_sign_once(signing: Zone, rods) -> None:
-    first, second = app.sequencer_of(signing), app.sequencer_of(signing)
+    first, second = background.sequencer_of(signing), background.sequencer_of(signing)
     put(signing, rods)
     assert first.step() == 1
     with signing.database.write() as tx:
@@ -200,7 +200,7 @@ def test_a_statement_is_promised_until_it_is_logged(
     signing: Zone, rods, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(signing, rods)
-    sequencer = app.sequencer_of(signing)
+    sequencer = background.sequencer_of(signing)
     monkeypatch.setattr(sequencer, "_append", lambda: None)
     assert sequencer.step() == 1
     shown = signing.namespace.attestations.show(rods, PATH)
@@ -213,7 +213,7 @@ def test_the_previous_statement_is_named(signing: Zone, rods) -> None:
     import hashlib
 
     put(signing, rods)
-    sequencer = app.sequencer_of(signing)
+    sequencer = background.sequencer_of(signing)
     sequencer.step()
     with signing.database.write() as tx:
         (first,) = statements.listed(tx, limit=2)
@@ -231,7 +231,7 @@ def test_the_previous_statement_is_named(signing: Zone, rods) -> None:
 def test_a_statement_that_is_too_long_for_a_log_does_not_keep_the_others_out(signing: Zone, rods) -> None:
     from provenance.statements import Statement, Subject
 
-    keys = app.sequencer_of(signing)._keys
+    keys = background.sequencer_of(signing)._keys
     keys.reload()
     subjects = [Subject(f"{HOME}/f{n}", {TREE: n.to_bytes(32, "big").hex()}) for n in range(2000)]
     said = {"time": "2026-11-21T10:00:00Z", "actor": "x"}
@@ -243,7 +243,7 @@ def test_a_statement_that_is_too_long_for_a_log_does_not_keep_the_others_out(sig
     with signing.database.write() as tx:
         statements.keep_signed(tx, "ingest", "long", long.encoded())
     put(signing, rods)
-    app.sequencer_of(signing).step()
+    background.sequencer_of(signing).step()
     assert states(signing) == {"wanted": 0, "signed": 0, "logged": 1, "refused": 1}
     with signing.database.read() as tx:
         (refused,) = statements.listed(tx, state="refused", limit=5)
