@@ -120,6 +120,11 @@ class FrameRules:
         self._report(images, found)
         return found
 
+    def end(self) -> None:
+        if self._reducing is not None and self._regions is not None:
+            self._reducing.flush()
+            self._regions.flush()
+
     def decide(self, images: Sequence[Image], reduction: Reduction) -> list[Verdict]:
         """What the rules say of frames, given what kernels found in them.
 
@@ -264,9 +269,7 @@ class FrameRules:
         return iter(()) if self._reducing is None else self._reducing.products()
 
     def regions(self) -> Path:
-        """The folder with the regions that were kept, all of them."""
-        if self._regions is not None:
-            self._regions.flush()
+        """The folder with the regions that were kept."""
         return self._folder / REGIONS_FOLDER
 
     def close(self) -> None:

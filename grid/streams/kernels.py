@@ -1,6 +1,7 @@
 """Kernels on a stream: frames decoded once, each kernel in a process of its own, what was made kept until the stream ends."""
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -141,13 +142,21 @@ class StreamKernel:
             **together, _NUMBERS: numpy.concatenate([one.numbers for one in self._waiting]), _NOTE: numpy.array(note),
         }  # fmt: skip
         path = self.folder / f"{self._segment:06}-{self._pieces:06}.npz"
-        with path.with_suffix(".part").open("wb") as file:
-            numpy.savez(file, **everything)
-        path.with_suffix(".part").replace(path)
+        keep(path, everything)
         self._waiting, self._frames, self._bytes = [], 0, 0
 
     def close(self) -> None:
         self._kernels.close()
+
+
+def keep(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Put arrays into a file that is there as a whole, on stable storage, or not at all."""
+    part = path.with_suffix(".part")
+    with part.open("wb") as file:
+        numpy.savez(file, **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
 
 
 def forget(folder: Path, segments: set[int]) -> None:

@@ -62,6 +62,9 @@ class Judge(Protocol):
     def judge(self, images: Sequence[Image], segment: int, *, reduce: bool) -> list[Verdict]:
         """What becomes of frames whose numbers follow each other, all of one segment; without `reduce` they are vetoed, and no kernel runs."""
 
+    def end(self) -> None:
+        """Keep what was made of frames: no more come, and those that came will not come again."""
+
 
 @dataclass(slots=True)
 class Arrived:

@@ -351,6 +351,8 @@ class Pipeline:
             self._decide([one for one in batch if one.fate is Fate.STORED])
             self._figures.spent("reduce and decide", time.perf_counter() - began)
             self._to_write.put(batch)
+        if self._problem is None:
+            self._judge.end()
         self._to_write.put(None)
 
     def _more(self, waiting: "deque[Arrived]", timeout_s: float | None = None) -> bool:

@@ -92,6 +92,11 @@ class Reducing:
                 self.give_up(key, str(error))
             self._figures.spent("kernels", time.perf_counter() - began)
 
+    def flush(self) -> None:
+        """Keep what the kernels found so far."""
+        for kernel in self._kernels.values():
+            kernel.flush()
+
     def products(self) -> Iterator[tuple[Path, Bound]]:
         """Every kernel that found something, and the folder with that; also where a gateway before this one asked for it.
 
@@ -100,8 +105,6 @@ class Reducing:
         """
         for key in self._maker.asked_for():
             kernel = self._kernels.get(key)
-            if kernel is not None:
-                kernel.flush()
             bound = kernel.bound if kernel is not None else self._ended.get(key)
             yield self._maker.folder(key), bound or self._maker.recipe(key, self._start).bind()
 

@@ -16,7 +16,7 @@ import hdf5plugin
 import numpy
 from numpy.typing import NDArray
 
-from grid.streams.kernels import KEEP_BYTES, Decoder
+from grid.streams.kernels import KEEP_BYTES, Decoder, keep
 from grid.streams.messages import Image, Start
 
 _PLACES: Final = ("frame_number", "top", "left")
@@ -97,9 +97,7 @@ class Regions:
                 values = [(number, one.top, one.left)[place] for number, one, _ in own]
                 arrays[f"{size}/{name}"] = numpy.array(values, numpy.uint64)
         path = self._folder / f"{self._segment:06}-{self._pieces:06}.npz"
-        with path.with_suffix(".part").open("wb") as file:
-            numpy.savez(file, **arrays)
-        path.with_suffix(".part").replace(path)
+        keep(path, arrays)
         self._waiting, self._bytes = [], 0
 
 

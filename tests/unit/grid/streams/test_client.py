@@ -11,11 +11,6 @@ from grid.streams.client import FrameSender, SendingFailed
 from tests.unit.grid.streams.sending import FACTS, SHAPE, Carried, ask, frames, local_copy, over, until
 
 
-@pytest.fixture
-def zone(sqlite_zone: Zone) -> Zone:
-    return sqlite_zone
-
-
 def listening(zone: Zone, rods, number: int) -> str:
     return until(zone, rods, number, lambda one: one["figures"].get("address"))["figures"]["address"]
 

@@ -23,6 +23,7 @@ from provenance.frames import check_batches
 from provenance.keyfiles import FileKey
 from provenance.merkle import root_of
 from provenance.notes import decoded
+from tests.unit.grid.streams.judging import VISIT, judged, say
 from tests.unit.grid.streams.sending import (
     HOME,
     MASTER,
@@ -37,20 +38,6 @@ from tests.unit.grid.streams.sending import (
     status,
     until,
 )
-from tests.unit.grid.streams.test_rules import POLICY, VISIT
-
-
-@pytest.fixture
-def zone(sqlite_zone: Zone) -> Zone:
-    return sqlite_zone
-
-
-def judged(zone: Zone, rods, text: str = POLICY) -> None:
-    (zone.folder / "p.policy").write_text(text)
-    zone.policy.load_file(zone.folder, "p.policy")
-    zone.policy.forget()
-    for path in (VISIT.rpartition("/")[0], VISIT):
-        zone.namespace.collections.create(rods, path)
 
 
 def buffer(zone: Zone, rods, folder: Path, capacity: str) -> None:
@@ -127,7 +114,6 @@ def test_frames_for_which_there_is_no_time_are_vetoed_where_that_was_chosen(
     carried: Carried, detector: Detector, rods, monkeypatch
 ) -> None:
     from grid.streams.kernels import StreamKernel
-    from tests.unit.grid.streams.test_rules import say
 
     zone, real = carried.zone, StreamKernel.run
     judged(zone, rods)

@@ -15,7 +15,6 @@ import numpy
 import pytest
 
 from accel.series import find_frames
-from grid.app import Zone
 from grid.errors import Locked
 from grid.model import Caller
 from grid.streams.messages import BSLZ4, LZ4
@@ -45,11 +44,6 @@ GROWING = (
     "    rows = len(data)\n"
     "    print(rows, data[rows - 1].sum(), file['/entry/data/frame_number'][rows - 1])\n"
 )
-
-
-@pytest.fixture
-def zone(sqlite_zone: Zone) -> Zone:
-    return sqlite_zone
 
 
 def valid(path: Path) -> None:

@@ -13,11 +13,10 @@ import zmq
 
 from accel.frames import is_valid
 from grid.app import Zone
-from grid.model import Avu
-from grid.namespace import MetadataOperation, Subject
 from grid.streams.journal import Fate
 from tests.unit.accel.kernels_by_users import BRIGHT
 from tests.unit.grid.reductions.test_reductions import put
+from tests.unit.grid.streams.judging import PATH, VISIT, judged, load, metadata, say
 from tests.unit.grid.streams.sending import (
     SIMULATED,
     Carried,
@@ -30,61 +29,10 @@ from tests.unit.grid.streams.sending import (
     until,
 )
 
-VISIT = "/tempZone/home/rods/prop1/visit7"
-PATH = f"{VISIT}/scan1.nxs"
-POLICY = """
-policy beamline.frames version 1 { owner "staff" }
-location raw = "/tempZone/home/rods/{proposal}/{visit}/{scan}.nxs"
 
-rule "hits are looked for while frames arrive" id look
-  during frame arrive at raw
-  when stream.detector = "eiger" {
-    do run_kernel(stream, trusted_kernel("peaks", "2.0"), params_of(at.visit)) giving r
-    set frame.hits to r.peaks
-    if r.peaks < metadata "veto_threshold" of visit default 1 {
-      emit veto(frame: frame.number, reason: "few peaks")
-    }
-}
-rule "vetoed frames are dropped only when the team agreed" id drop
-  before frame store at raw
-  when frame.vetoed
-  when metadata "veto_consent" of visit default false {
-    require stream.kept_fraction > 1 % else "a veto would drop nearly everything" code VETO_GUARD
-    refuse "dropped by a veto" code FRAME_VETOED
-}
-rule "the beamline is told" id told
-  during stream progress at raw
-  when stream.frames > 5 {
-    emit instrument_feedback(channel: "hits", value: stream.hit_rate)
-}
-rule "the end is noted" id ended
-  after stream end at raw {
-    set metadata "stream_frames" of object to stream.frames
-}
-"""
-
-
-@pytest.fixture
-def zone(sqlite_zone: Zone, request: pytest.FixtureRequest) -> Zone:
-    text = POLICY
-    (sqlite_zone.folder / "p.policy").write_text(text)
-    sqlite_zone.policy.load_file(sqlite_zone.folder, "p.policy")
-    sqlite_zone.policy.forget()
-    rods = sqlite_zone.namespace.users.caller("rods", "tempZone")
-    for path in (VISIT.rpartition("/")[0], VISIT):
-        sqlite_zone.namespace.collections.create(rods, path)
-    return sqlite_zone
-
-
-def say(zone: Zone, rods, **values: str) -> None:
-    operations = [
-        MetadataOperation("set", Avu(name.replace("__", "."), value, "")) for name, value in values.items()
-    ]
-    zone.namespace.metadata.apply(rods, Subject("collection", VISIT), operations)
-
-
-def metadata(zone: Zone, rods, path: str) -> dict[str, str]:
-    return {one.attribute: one.value for one in zone.namespace.metadata.of(rods, Subject("object", path))}
+@pytest.fixture(autouse=True)
+def policy(zone: Zone, rods) -> None:
+    judged(zone, rods)
 
 
 def test_vetoed_frames_go_where_the_team_agreed(
@@ -191,9 +139,7 @@ rule "bright pixels are counted" id bright
     if r.figures["count"] default 0.0 > 100000.0 {{ emit veto(frame: frame.number, reason: "too bright") }}
 }}
 """
-    (zone.folder / "p.policy").write_text(policy)
-    zone.policy.load_file(zone.folder, "p.policy")
-    zone.policy.forget()
+    load(zone, policy)
     opened = ask(zone, rods, path=PATH, source=detector.address, frames=20)
     detector.send(series(20))
     found = over(zone, rods, opened["stream"])

@@ -7,7 +7,6 @@ import hdf5plugin  # noqa: F401
 import numpy
 import pytest
 
-from grid.app import Zone
 from grid.streams.messages import BSLZ4, LZ4, RAW, End
 from tests.unit.grid.streams.sending import (
     MASTER,
@@ -19,12 +18,6 @@ from tests.unit.grid.streams.sending import (
     over,
     series,
 )
-
-
-@pytest.fixture
-def zone(sqlite_zone: Zone) -> Zone:
-    """On one database: what differs between them is in `test_rows.py`."""
-    return sqlite_zone
 
 
 @pytest.mark.parametrize("encoding", [RAW, LZ4, BSLZ4])
