@@ -201,6 +201,7 @@ def stream_gateway(folder: Path, settings: Settings) -> int:
 
 def _carry_until_signal(zone: Zone) -> None:
     stopping = threading.Event()
+    _log.info("streams of zone %s are carried here", zone.settings.zone)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     signal.signal(signal.SIGHUP, lambda *_: zone.policy.forget())

@@ -208,3 +208,10 @@ def reopen(tx: Transaction, stream_id: int) -> bool:
         )
         == 1
     )
+
+
+def tidy(tx: Transaction, older_than_s: float) -> int:
+    """Forget streams that ended well so long ago; returns how many. One that failed has frames in its spool, and is not forgotten."""
+    return tx.run(
+        "DELETE FROM streams WHERE state = 'done' AND ended_at < :before", {"before": tx.now - older_than_s}
+    )

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from typing import Final
 
 from grid.catalog import streams as rows
@@ -16,6 +17,9 @@ from resources import ResourceError
 
 LOOK_EVERY_S: Final = 0.25
 MOST_STREAMS: Final = 16
+TIDY_EVERY_S: Final = 3600.0
+KEPT_S: Final = 90 * 86_400.0
+"""So long is said how a stream went."""
 
 _log = logging.getLogger("beamgrid.streams")
 
@@ -44,8 +48,12 @@ class Gateway:
 
     def run(self, stopping: threading.Event) -> None:
         """Work until told to stop."""
+        next_tidying = time.monotonic()
         while not stopping.wait(LOOK_EVERY_S):
             try:
+                if time.monotonic() >= next_tidying:
+                    next_tidying += TIDY_EVERY_S
+                    self.tidy()
                 self.step()
             except (CatalogBusy, CatalogUnavailable) as error:
                 _log.warning("streams wait for the catalog: %s", error)
@@ -56,6 +64,11 @@ class Gateway:
         for one in self._carried.values():
             if one.thread is not None:
                 one.thread.join(timeout=10)
+
+    def tidy(self) -> None:
+        """Forget what was over long ago."""
+        with self._database.write(durable=False) as tx:
+            rows.tidy(tx, KEPT_S)
 
     def step(self) -> bool:
         """Take a stream where one waits; False where none does."""

@@ -39,6 +39,9 @@ class Intake(Protocol):
     def acknowledge(self, mark: Mark) -> None:
         """Tell who sends that the images up to a mark are on stable storage, or were not wanted. Any thread may."""
 
+    def end(self) -> None:
+        """Receive no more: what is sent from now on is for others."""
+
     def answer(self) -> None:
         """Say what is due, where nothing is received any more."""
 
@@ -95,6 +98,9 @@ class DectrisIntake:
 
     def answer(self) -> None:
         """A detector does not listen."""
+
+    def end(self) -> None:
+        self._socket.close()
 
     def close(self) -> None:
         self._socket.close()
@@ -187,6 +193,9 @@ class OwnIntake:
     def acknowledge(self, mark: Mark) -> None:
         if mark[0] == self._sender:
             self._stored = max(self._stored, mark[1])
+
+    def end(self) -> None:
+        """Who sends still waits for answers."""
 
     def answer(self) -> None:
         if self._known is not None and self._stored != self._told:

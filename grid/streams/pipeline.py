@@ -102,6 +102,7 @@ class Pipeline:
         return self._finish()
 
     def _finish(self) -> Outcome:
+        self._intake.end()
         self._to_store.put(None)
         for thread in self._threads:
             while thread.is_alive():

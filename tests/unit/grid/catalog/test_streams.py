@@ -59,3 +59,14 @@ def test_streams_are_found_by_path_and_scan(zone: Zone, rods) -> None:
     with zone.database.read() as tx:
         assert rows.alive_at_or_none(tx, f"{HOME}/b.nxs") is None
         assert len(rows.listed(tx, user=None, alive_only=False, limit=9)) == 2
+
+
+def test_streams_that_ended_well_are_forgotten_after_a_while(zone: Zone, rods) -> None:
+    numbers = [ask(zone, rods, path=f"{HOME}/{name}.nxs")["stream"] for name in "abc"]
+    with zone.database.write() as tx:
+        rows.end(tx, numbers[0], rows.DONE, "", {})
+        rows.end(tx, numbers[1], rows.FAILED, "its spool is kept", {})
+        assert rows.tidy(tx, 60.0) == 0
+        tx.run("UPDATE streams SET ended_at = ended_at - 100 WHERE ended_at > 0")
+        assert rows.tidy(tx, 60.0) == 1
+        assert [rows.by_id_or_none(tx, one) is not None for one in numbers] == [False, True, True]

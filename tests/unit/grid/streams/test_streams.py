@@ -1,5 +1,6 @@
 """Streams in a zone: what is sent is there, whatever is wrong with some of it."""
 
+import time
 from pathlib import Path
 
 import h5py
@@ -7,8 +8,10 @@ import hdf5plugin  # noqa: F401
 import numpy
 import pytest
 
+from grid.streams.closing import Closing
 from grid.streams.messages import BSLZ4, LZ4, RAW, End
 from tests.unit.grid.streams.sending import (
+    HOME,
     MASTER,
     Carried,
     Detector,
@@ -17,6 +20,7 @@ from tests.unit.grid.streams.sending import (
     local_copy,
     over,
     series,
+    until,
 )
 
 
@@ -56,3 +60,23 @@ def test_frames_that_are_missing_late_or_twice_are_told(
         assert file["entry/stream_eiger/fate"][12] == 0
     assert found["path"] == MASTER
     assert isinstance(end, End)
+
+
+def test_a_detector_s_next_series_is_for_the_next_stream(
+    carried: Carried, detector: Detector, rods, monkeypatch
+) -> None:
+    """Although the first one is still being finished."""
+    real = Closing.close
+
+    def slow(self: Closing, ended):
+        time.sleep(1.5)
+        return real(self, ended)
+
+    monkeypatch.setattr(Closing, "close", slow)
+    first = ask(carried.zone, rods, source=detector.address)["stream"]
+    detector.send(series(10))
+    until(carried.zone, rods, first, lambda one: one["state"] == "closing")
+    second = ask(carried.zone, rods, path=f"{HOME}/scan2.nxs", source=detector.address)["stream"]
+    detector.send(series(20))
+    assert over(carried.zone, rods, first)["result"]["stored"] == 10
+    assert over(carried.zone, rods, second)["result"]["stored"] == 20
