@@ -243,8 +243,8 @@ class BufferDriver(DiskDriver):
             self._pool.require(size_bytes)  # better now than after most of it was sent
         return BufferFile(super().stage(name, size_bytes), self._pool, self._paid)
 
-    def open_staged(self, name: str) -> BufferFile:
-        return BufferFile(super().open_staged(name), self._pool, self._paid)
+    def open_staged(self, name: str, size_bytes: int = -1) -> BufferFile:
+        return BufferFile(super().open_staged(name, size_bytes), self._pool, self._paid)
 
     def stage_copy(self, source: VaultPath | str, name: str) -> BufferFile:
         original = self.open_staged_for_reading(source) if isinstance(source, str) else self.open(source)

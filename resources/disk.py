@@ -217,10 +217,11 @@ class DiskDriver:
         except OSError:
             return -1  # the file system has none
 
-    def open_staged(self, name: str) -> DiskFile:
+    def open_staged(self, name: str, size_bytes: int = -1) -> DiskFile:
         name = self._staged_name(name)
         with translated(f"opening staged `{name}` in `{self._vault}`"):
-            return DiskFile(os.open(name, os.O_RDWR | _FILE, dir_fd=self._staging), name, self._staging)
+            descriptor = os.open(name, os.O_RDWR | _FILE, dir_fd=self._staging)
+        return DiskFile(descriptor, name, self._staging, direct=self._direct(name, size_bytes))
 
     def open_staged_for_reading(self, name: str) -> DiskFile:
         name = self._staged_name(name)

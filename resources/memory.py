@@ -84,7 +84,7 @@ class MemoryDriver:
             content = self._staged[name] = _Content()
             return _Open(content, self._lock)
 
-    def open_staged(self, name: str) -> _Open:
+    def open_staged(self, name: str, size_bytes: int = -1) -> _Open:
         with self._lock:
             if name not in self._staged:
                 raise FileMissing(f"nothing is staged as `{name}`")

@@ -157,8 +157,12 @@ class Driver(Protocol):
             OutOfSpace: there is not so much room; nothing was made.
         """
 
-    def open_staged(self, name: str) -> StagedFile:
+    def open_staged(self, name: str, size_bytes: int = -1) -> StagedFile:
         """Open a staged file to write more of it.
+
+        Args:
+            name: of the file.
+            size_bytes: how large it is going to be, as in `stage`.
 
         Raises:
             FileMissing: there is none of that name.

@@ -76,8 +76,8 @@ class Wrapper:
     def stage(self, name: str, size_bytes: int = -1) -> "WrappedFile":
         return self._file("stage", lambda: self._driver.stage(name, size_bytes))
 
-    def open_staged(self, name: str) -> "WrappedFile":
-        return self._file("open_staged", lambda: self._driver.open_staged(name))
+    def open_staged(self, name: str, size_bytes: int = -1) -> "WrappedFile":
+        return self._file("open_staged", lambda: self._driver.open_staged(name, size_bytes))
 
     def stage_copy(self, source: VaultPath | str, name: str) -> "WrappedFile":
         return self._file("stage_copy", lambda: self._driver.stage_copy(source, name))

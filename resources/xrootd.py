@@ -404,7 +404,7 @@ class XrootdDriver:
     def stage(self, name: str, size_bytes: int = -1) -> XrootdFile:
         return self._open(self._staged(name), "new", size_bytes)
 
-    def open_staged(self, name: str) -> XrootdFile:
+    def open_staged(self, name: str, size_bytes: int = -1) -> XrootdFile:
         return self._open(self._staged(name), "update")
 
     def open_staged_for_reading(self, name: str) -> XrootdFile:

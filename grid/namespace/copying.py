@@ -9,8 +9,8 @@ from grid.namespace import steps, trees
 from grid.namespace.context import NamespaceContext
 from grid.namespace.digests import ALGORITHMS, DigestTap, from_hex, of_file, scheme_of
 from grid.namespace.ports import Event
+from grid.namespace.rings import BUFFER_BYTES
 from grid.namespace.storage import Tree, storage_errors
-from grid.namespace.transfers import BUFFER_BYTES
 from resources import ResourceError, remote
 from resources.aligned import aligned_buffer
 from resources.xrootd import TPC_RETRY_S

@@ -31,8 +31,9 @@ from grid.namespace.creation import WriteRequest
 from grid.namespace.data_objects import DataObjects, object_facts
 from grid.namespace.finisher import Finisher
 from grid.namespace.ports import Event
+from grid.namespace.rings import BUFFER_BYTES
 from grid.namespace.storage import Tree, storage_errors
-from grid.namespace.transfers import BUFFER_BYTES, new_name
+from grid.namespace.transfers import new_name
 from resources.aligned import aligned_buffer
 
 _log = logging.getLogger("beamgrid.replicas")

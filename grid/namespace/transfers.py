@@ -27,17 +27,11 @@ from grid.namespace.context import NamespaceContext
 from grid.namespace.digests import DigestTap, beside, of_file, scheme_of
 from grid.namespace.finisher import Finisher, undo_open
 from grid.namespace.ports import Event
+from grid.namespace.rings import BEHIND_BYTES, BUFFER_BYTES, DEPTH, RINGS, Ring
 from grid.namespace.storage import storage_errors
 from provenance.blocks import BLOCK_BYTES, BlocksSeen, BlockTree
 from resources import FileMissing, PlaceTaken, StagedFile, StoredFile
 from resources.aligned import aligned_buffer
-
-BUFFER_BYTES = 4 << 20
-BEHIND_BYTES: Final = 1 << 20
-"""So many bytes are written by another thread while the next arrive."""
-
-DEPTH: Final = 3
-"""So many writes of one file are under way at once."""
 
 _WRITING: Final = ThreadPoolExecutor(max_workers=32, thread_name_prefix="write")
 
@@ -124,6 +118,8 @@ class OpenForWriting:
     expected_bytes: int = -1
     behind: "deque[tuple[Future[int], list[Future[None]]]]" = field(default_factory=deque)
     _seeing: "list[Future[None]]" = field(default_factory=list)
+    _hashing: "list[Future[None]]" = field(default_factory=list)
+    _ring: Ring | None = None
     writable: bool = field(default=True, init=False)
 
     @property
@@ -141,7 +137,7 @@ class OpenForWriting:
             with storage_errors():
                 if not self.owner:
                     try:
-                        self.file = driver.open_staged(name)
+                        self.file = driver.open_staged(name, self.expected_bytes)
                         return self.file
                     except FileMissing:
                         pass  # the first opener has not written yet
@@ -150,7 +146,7 @@ class OpenForWriting:
                         driver.stage(name, self.expected_bytes) if self.truncate else self._private_copy(name)
                     )
                 except PlaceTaken:
-                    self.file = driver.open_staged(name)
+                    self.file = driver.open_staged(name, self.expected_bytes)
             steps.reached("stage.after")
         return self.file
 
@@ -214,6 +210,29 @@ class OpenForWriting:
         self.position += count
         return count
 
+    def room_for(self, count: int) -> tuple[memoryview, bool]:
+        """A buffer for the next of so many bytes, and whether `write` may keep it."""
+        if count < BEHIND_BYTES:
+            return memoryview(bytearray(count)), False
+        if self._ring is None:
+            self._ring = RINGS.lend()
+        if self._ring is None:
+            return aligned_buffer(min(count, BUFFER_BYTES)), False
+        self._settle_hashing()  # of buffers whose turn it is again
+        return self._ring.next(count), True
+
+    def _settle_hashing(self) -> None:
+        hashing, self._hashing = self._hashing, []
+        for one in hashing:
+            one.result()
+
+    def _give_ring_back(self) -> None:
+        """Nothing is under way any more."""
+        ring, self._ring = self._ring, None
+        if ring is not None:
+            wait([one for _, hashed in self.behind for one in hashed] + self._hashing + self._seeing)
+            RINGS.take_back(ring)
+
     def _hashed(self, data: bytes | bytearray | memoryview) -> "list[Future[None]]":
         """Let the taps see a write; returns what to wait for before its buffer is used again."""
         found = []
@@ -248,8 +267,11 @@ class OpenForWriting:
             with storage_errors():
                 written.result()
             self.failed = had_failed
-            for one in hashed if left else ():
-                one.result()  # the buffer is used again
+            if left:
+                for one in hashed:
+                    one.result()  # the buffer is used again
+            else:
+                self._hashing += hashed
             steps.reached("bytes.after")
 
     def set_size(self, size_bytes: int) -> None:
@@ -289,6 +311,7 @@ class OpenForWriting:
             self.abandon()
             return
         self.ended = True
+        self._give_ring_back()
         if self.file is not None:
             with storage_errors():
                 if self.changed:
@@ -306,6 +329,7 @@ class OpenForWriting:
         self.ended = True
         # the descriptor is not to be another's while it is written to
         wait([written for written, _ in self.behind])
+        self._give_ring_back()
         if self.file is not None:
             self.file.close()
         if not self.owner and not self.failed:
@@ -359,6 +383,7 @@ class OpenForWriting:
         else:
             self._register_change(event, size, checksum, tree)
         self.ended = True
+        self._give_ring_back()
         file.close()
         self.finisher.place_soon()
         self.context.written(self.caller, self.path, self.resource)

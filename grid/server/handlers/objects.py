@@ -4,7 +4,6 @@ Source: `rsDataObjOpen.cpp`, `rsDataObjPut.cpp`, `rsDataObjGet.cpp`, `rsDataObjC
 `replica_open`, `replica_close`, `touch` and `get_file_descriptor_info` plug-ins, iRODS 5.0.2.
 """
 
-import itertools
 import os
 import time
 from dataclasses import replace
@@ -16,10 +15,9 @@ from grid.errors import BadDescriptor, InvalidArgument, NotFound
 from grid.model import Avu
 from grid.namespace import Metadata, MetadataOperation, OpenForReading, OpenReplica, Subject, WriteRequest
 from grid.namespace.access import AccessChange
-from grid.namespace.transfers import BEHIND_BYTES, BUFFER_BYTES, DEPTH, OpenForWriting, require_writable
+from grid.namespace.transfers import OpenForWriting, require_writable
 from grid.server.exchange import FilePart, Reply, Request
 from grid.server.handlers.session import json_of, json_reply
-from resources.aligned import aligned_buffer
 
 _ACCESS_MODE: Final = 3
 _CREATE, _TRUNCATE, _APPEND = 64, 512, 1024
@@ -150,30 +148,17 @@ def read(request: Request) -> Reply:
 
 
 def write(request: Request) -> Reply:
-    """676: the stream's bytes to the position on."""
+    """676: the stream's bytes to the position on. What cannot be written of large ones is said by the next call, or by the close."""
     opened = require_writable(_descriptor(request))
     total, remaining = 0, request.stream_bytes
     settings = request.services.settings
-    # a buffer may still be hashed while the other is filled
-    buffers = itertools.cycle(_buffers(remaining))
     while remaining:
-        part = next(buffers)
-        part = part[: min(remaining, len(part))]
+        part, keeps = opened.room_for(remaining)
         request.connection.receive_stream(part, settings.minimum_rate)
         remaining -= len(part)
         request.stream_bytes = remaining
-        total += opened.write(part, keeps=True)
-    opened.finish_writes()
+        total += opened.write(part, keeps=keeps)
     return Reply(total)
-
-
-def _buffers(count: int) -> list[memoryview]:
-    """Room for so many bytes, or pieces to take turns for more."""
-    if count < BEHIND_BYTES:
-        return [memoryview(bytearray(count))]
-    if count <= BUFFER_BYTES:
-        return [aligned_buffer(count)]
-    return [aligned_buffer(BUFFER_BYTES) for _ in range(DEPTH + 1)]
 
 
 def seek(request: Request) -> Reply:

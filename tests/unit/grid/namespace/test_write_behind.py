@@ -8,7 +8,7 @@ from grid.app import Zone
 from grid.errors import LeaseLost, NotFound, StorageFailed, StorageFull
 from grid.namespace import WriteRequest
 from grid.namespace.digests import of_bytes
-from grid.namespace.transfers import BEHIND_BYTES, DEPTH
+from grid.namespace.rings import BEHIND_BYTES, DEPTH
 from resources import OutOfSpace
 from resources.aligned import aligned_buffer
 from resources.disk_file import DiskFile
