@@ -1,65 +1,90 @@
-"""The entry points of the i-commands."""
+"""The entry points of the i-commands. Each loads its own module alone: a command that is typed is to begin at once."""
 
+import importlib
 import sys
-from argparse import ArgumentParser
 from collections.abc import Callable
+from typing import Final
 
-from grid.cli.icmd import (
-    account,
-    administer,
-    catalog,
-    listing,
-    policy,
-    program,
-    provenance,
-    reduction,
-    space,
-    tape,
-    transfer,
-    tree,
-)
+ALL: Final = {
+    "icd": "account",
+    "ils": "listing",
+    "ichksum": "listing",
+    "iput": "transfer",
+    "iget": "transfer",
+    "imkdir": "tree",
+    "irm": "tree",
+    "imv": "tree",
+    "icp": "tree",
+    "ichmod": "tree",
+    "irepl": "tree",
+    "itrim": "tree",
+    "imeta": "catalog",
+    "iquest": "catalog",
+    "iadmin": "administer",
+    "irule": "administer",
+    "iexplain": "policy",
+    "iqstat": "policy",
+    "iqdel": "policy",
+    "iqmod": "policy",
+    "ipolicy": "policy",
+    "istage": "tape",
+    "itape": "tape",
+    "iscrub": "tape",
+    "ispace": "space",
+    "iprov": "provenance",
+    "ireduce": "reduction",
+    "ireg": "tree",
+}
+"""Each command that speaks to a server, and its module in `grid.cli.icmd`."""
 
 
-def _command(name: str, build: Callable[[], ArgumentParser], run: program.Run) -> Callable[[], None]:
+def _command(name: str) -> Callable[[], None]:
     def entry() -> None:
-        sys.exit(program.main(name, build, run))
+        from grid.cli.icmd import program
+
+        module = importlib.import_module(f"grid.cli.icmd.{ALL[name]}")
+        sys.exit(program.main(name, getattr(module, f"{name}_parser"), getattr(module, name)))
 
     return entry
 
 
 def iinit() -> None:
+    from grid.cli.icmd import account
+
     sys.exit(account.iinit())
 
 
 def ipwd() -> None:
+    from grid.cli.icmd import account
+
     sys.exit(account.ipwd())
 
 
-icd = _command("icd", account.icd_parser, account.icd)
-ils = _command("ils", listing.ils_parser, listing.ils)
-ichksum = _command("ichksum", listing.ichksum_parser, listing.ichksum)
-iput = _command("iput", transfer.iput_parser, transfer.iput)
-iget = _command("iget", transfer.iget_parser, transfer.iget)
-imkdir = _command("imkdir", tree.imkdir_parser, tree.imkdir)
-irm = _command("irm", tree.irm_parser, tree.irm)
-imv = _command("imv", tree.imv_parser, tree.imv)
-icp = _command("icp", tree.icp_parser, tree.icp)
-ichmod = _command("ichmod", tree.ichmod_parser, tree.ichmod)
-irepl = _command("irepl", tree.irepl_parser, tree.irepl)
-itrim = _command("itrim", tree.itrim_parser, tree.itrim)
-imeta = _command("imeta", catalog.imeta_parser, catalog.imeta)
-iquest = _command("iquest", catalog.iquest_parser, catalog.iquest)
-iadmin = _command("iadmin", administer.iadmin_parser, administer.iadmin)
-irule = _command("irule", administer.irule_parser, administer.irule)
-iexplain = _command("iexplain", policy.iexplain_parser, policy.iexplain)
-iqstat = _command("iqstat", policy.iqstat_parser, policy.iqstat)
-iqdel = _command("iqdel", policy.iqdel_parser, policy.iqdel)
-iqmod = _command("iqmod", policy.iqmod_parser, policy.iqmod)
-ipolicy = _command("ipolicy", policy.ipolicy_parser, policy.ipolicy)
-istage = _command("istage", tape.istage_parser, tape.istage)
-itape = _command("itape", tape.itape_parser, tape.itape)
-iscrub = _command("iscrub", tape.iscrub_parser, tape.iscrub)
-ispace = _command("ispace", space.ispace_parser, space.ispace)
-iprov = _command("iprov", provenance.iprov_parser, provenance.iprov)
-ireduce = _command("ireduce", reduction.ireduce_parser, reduction.ireduce)
-ireg = _command("ireg", tree.ireg_parser, tree.ireg)
+icd = _command("icd")
+ils = _command("ils")
+ichksum = _command("ichksum")
+iput = _command("iput")
+iget = _command("iget")
+imkdir = _command("imkdir")
+irm = _command("irm")
+imv = _command("imv")
+icp = _command("icp")
+ichmod = _command("ichmod")
+irepl = _command("irepl")
+itrim = _command("itrim")
+imeta = _command("imeta")
+iquest = _command("iquest")
+iadmin = _command("iadmin")
+irule = _command("irule")
+iexplain = _command("iexplain")
+iqstat = _command("iqstat")
+iqdel = _command("iqdel")
+iqmod = _command("iqmod")
+ipolicy = _command("ipolicy")
+istage = _command("istage")
+itape = _command("itape")
+iscrub = _command("iscrub")
+ispace = _command("ispace")
+iprov = _command("iprov")
+ireduce = _command("ireduce")
+ireg = _command("ireg")

@@ -1,5 +1,7 @@
 """One client's connection: what the server remembers of it between two requests."""
 
+import contextlib
+import select
 import socket
 import time
 from collections.abc import Sequence
@@ -20,6 +22,7 @@ FIRST_DESCRIPTOR: Final = 3
 MAX_DESCRIPTORS: Final = 1024
 MAX_CURSORS: Final = 200
 READ_PATIENCE_S: Final = 10.0
+LOW_WATER: Final = 512 << 10
 
 
 @dataclass(slots=True)
@@ -142,24 +145,47 @@ class Connection:
             PeerGone: the client closed.
             SlowPeer: it sent less than `minimum_rate` bytes a second.
         """
-        done = 0
         early = self.session.take_stream(len(view))
         view[: len(early)] = early
         done = len(early)
-        while done < len(view):
-            started = time.monotonic()
-            try:
-                count = self.socket.recv_into(view[done:], len(view) - done, socket.MSG_WAITALL)
-            except (BlockingIOError, TimeoutError):
-                count = -1
-            except OSError as error:
-                raise PeerGone(f"the connection broke: {error}") from error
-            if count == 0:
-                raise PeerGone("the client closed the connection inside a request")
-            elapsed = time.monotonic() - started
-            if count < 0 or (elapsed >= READ_PATIENCE_S * 0.9 and count < minimum_rate * elapsed):
-                raise SlowPeer(f"the client sent fewer than {minimum_rate} bytes a second")
-            done += count
+        large = len(view) - done > LOW_WATER
+        try:
+            while done < len(view):
+                started = time.monotonic()
+                if large:
+                    self._wait_for(min(len(view) - done, LOW_WATER))
+                count = self._receive_into(view[done:], socket.MSG_DONTWAIT if large else socket.MSG_WAITALL)
+                elapsed = time.monotonic() - started
+                if count < 0 or (elapsed >= READ_PATIENCE_S * 0.9 and count < minimum_rate * elapsed):
+                    raise SlowPeer(f"the client sent fewer than {minimum_rate} bytes a second")
+                done += count
+        finally:
+            if large:
+                self._low_water(1)
+
+    def _receive_into(self, view: memoryview, flags: int) -> int:
+        """How many bytes came; -1 where none did in time."""
+        try:
+            count = self.socket.recv_into(view, len(view), flags)
+        except (BlockingIOError, TimeoutError):
+            return -1
+        except OSError as error:
+            raise PeerGone(f"the connection broke: {error}") from error
+        if count == 0:
+            raise PeerGone("the client closed the connection inside a request")
+        return count
+
+    def _wait_for(self, count: int) -> None:
+        """Sleep until so many bytes are there, or the peer takes too long: being woken for every segment costs as much as receiving it."""
+        self._low_water(count)
+        poll = select.poll()
+        poll.register(self.socket, select.POLLIN)
+        poll.poll(READ_PATIENCE_S * 1000)
+
+    def _low_water(self, count: int) -> None:
+        """The socket is readable from so many bytes on."""
+        with contextlib.suppress(OSError):  # one that broke says so when it is read
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
 
     def discard_stream(self, stream_bytes: int, minimum_rate: int) -> None:
         """Read past bytes that nobody wants."""

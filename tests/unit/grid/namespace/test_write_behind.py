@@ -1,14 +1,15 @@
 """Writes that go on while the next bytes arrive: the same bytes and checksum, and errors that are said before the end."""
 
 import os
+import time
 
 import pytest
 
 from grid.app import Zone
 from grid.errors import LeaseLost, NotFound, StorageFailed, StorageFull
-from grid.namespace import WriteRequest
+from grid.namespace import WriteRequest, digests
 from grid.namespace.digests import of_bytes
-from grid.namespace.rings import BEHIND_BYTES, DEPTH
+from grid.namespace.rings import BEHIND_BYTES, BUFFER_BYTES, DEPTH, Rings
 from resources import OutOfSpace
 from resources.aligned import aligned_buffer
 from resources.disk_file import DiskFile
@@ -146,3 +147,64 @@ def test_a_write_that_failed_in_a_further_stream_ends_the_write_of_all(
         first.commit()
     zone.namespace.finisher.finish()
     assert zone.namespace.objects.stat(rods, PATH).size_bytes == 6
+
+
+def fill(writing, count: int) -> bytes:
+    """Bytes as a server receives those of one request."""
+    sent = os.urandom(count)
+    done = 0
+    while done < count:
+        part, keeps = writing.room_for(count - done)
+        part[:] = sent[done : done + len(part)]
+        done += writing.write(part, keeps=keeps)
+    return sent
+
+
+def test_buffers_that_are_used_again_hold_what_is_hashed_until_it_is(zone: Zone, rods, monkeypatch) -> None:
+    """Hashing is slow here, so requests that follow each other come back to buffers that are not hashed yet."""
+    real = digests._new
+
+    class Slow:
+        def __init__(self, scheme: str) -> None:
+            self._state = real(scheme)
+            self.digest, self.hexdigest = self._state.digest, self._state.hexdigest
+
+        def update(self, data) -> None:
+            time.sleep(0.005)
+            self._state.update(data)
+
+    monkeypatch.setattr(digests, "_new", Slow)
+    writing, expected = opened(zone, rods), b""
+    for count in (9 << 20, 5000, BUFFER_BYTES, BUFFER_BYTES + 1, 17 << 20, 1 << 20):
+        expected += fill(writing, count)
+        assert writing.size() == len(expected), "which waits for what is under way, and for no digest"
+    writing.commit()
+    reading = zone.namespace.objects.open_for_reading(rods, PATH)
+    buffer = memoryview(bytearray(reading.size()))
+    assert reading.read_into(buffer) == len(expected)
+    assert buffer == expected
+    assert reading.replica.checksum == of_bytes(expected)
+    reading.close()
+
+
+def test_rings_are_few_and_come_back(zone: Zone, rods, monkeypatch) -> None:
+    rings = Rings()
+    monkeypatch.setattr("grid.namespace.transfers.RINGS", rings)
+    monkeypatch.setattr("grid.namespace.rings.MOST_RINGS", 1)
+    for end in ("commit", "abandon"):
+        first = opened(zone, rods)
+        expected = fill(first, 3 << 20)
+        assert rings.lend() is None, "the only one is lent"
+        second = zone.namespace.objects.open_for_writing(rods, f"{PATH}-{end}", WriteRequest())
+        other = fill(second, 6 << 20)
+        second.commit()
+        getattr(first, end)()
+        ring = rings.lend()
+        assert ring is not None
+        rings.take_back(ring)
+        reading = zone.namespace.objects.open_for_reading(rods, f"{PATH}-{end}")
+        assert reading.read_at(0, reading.size()) == other
+        reading.close()
+    reading = zone.namespace.objects.open_for_reading(rods, PATH)
+    assert reading.size() == len(expected)
+    reading.close()
