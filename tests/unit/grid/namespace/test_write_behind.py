@@ -170,7 +170,7 @@ def test_buffers_that_are_used_again_hold_what_is_hashed_until_it_is(zone: Zone,
             self.digest, self.hexdigest = self._state.digest, self._state.hexdigest
 
         def update(self, data) -> None:
-            time.sleep(0.005)
+            time.sleep(0.05)
             self._state.update(data)
 
     monkeypatch.setattr(digests, "_new", Slow)
