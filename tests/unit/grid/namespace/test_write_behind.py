@@ -175,7 +175,7 @@ def test_buffers_that_are_used_again_hold_what_is_hashed_until_it_is(zone: Zone,
 
     monkeypatch.setattr(digests, "_new", Slow)
     writing, expected = opened(zone, rods), b""
-    for count in (9 << 20, 5000, BUFFER_BYTES, BUFFER_BYTES + 1, 17 << 20, 1 << 20):
+    for count in (12 << 20, 12 << 20, 12 << 20, 5000, BUFFER_BYTES + 1, 1 << 20):
         expected += fill(writing, count)
         assert writing.size() == len(expected), "which waits for what is under way, and for no digest"
     writing.commit()
