@@ -128,18 +128,23 @@ def ask_to_reload(folder: Path) -> None:
         SettingError, ConfigurationError: what is wrong; nothing was changed.
     """
     settings = config.load(folder)
+    _take_policy(folder, settings, settings.policy)
+    pid_file = folder / "run/pid"
+    if pid_file.exists():
+        os.kill(int(pid_file.read_text()), signal.SIGHUP)
+
+
+def _take_policy(folder: Path, settings: Settings, named: str) -> None:
+    """Load the policy files of a name; what is wrong with them is kept, and raised."""
     zone = open_zone(folder, settings)
     try:
-        zone.policy.load_file(folder, settings.policy)
+        zone.policy.load_file(folder, named)
         _note_problem(zone, "")
     except GridError as error:
         _note_problem(zone, str(error))
         raise
     finally:
         zone.close()
-    pid_file = folder / "run/pid"
-    if pid_file.exists():
-        os.kill(int(pid_file.read_text()), signal.SIGHUP)
 
 
 def _note_problem(zone: Zone, problem: str) -> None:
@@ -176,15 +181,7 @@ def _reload(folder: Path, settings: Settings) -> None:
     if waiting:
         _log.warning("changed settings that need a restart: %s", ", ".join(waiting))
     try:
-        zone = open_zone(folder, settings)
-        try:
-            zone.policy.load_file(folder, fresh.policy)
-            _note_problem(zone, "")
-        except GridError as error:
-            _note_problem(zone, str(error))
-            raise
-        finally:
-            zone.close()
+        _take_policy(folder, settings, fresh.policy)
     except GridError as error:
         _log.error("settings were read again; the policy was not changed: %s", error)
     else:
