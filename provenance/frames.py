@@ -17,7 +17,6 @@ import base64
 import binascii
 import hashlib
 import re
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -39,7 +38,6 @@ BATCH_FRAMES: Final = 4096
 BATCH_S: Final = 1.0
 _HEAD: Final = "beamgrid batch 1"
 _NOTHING: Final = hashlib.sha256(b"").digest()
-_ABSENT: Final = bytes(HASH_BYTES)
 
 
 @lru_cache(maxsize=64)
@@ -58,65 +56,6 @@ def frame_leaf(stream_id: str, index: int, data: bytes | bytearray | memoryview,
         flags: how it is encoded, 0 for as it is; not `MISSING`.
     """
     return leaf_of(LeafHeader(FRAMES, index, len(data), stream_number(stream_id), flags), data)
-
-
-class FrameTree:
-    """The leaves of one stream, placed by number; any thread may tell."""
-
-    def __init__(self, stream_id: str, leaves: bytes = b"") -> None:
-        """`leaves` are what `encoded` gave before a restart."""
-        if len(leaves) % HASH_BYTES:
-            raise Malformed(f"found {len(leaves)} bytes of leaves; a multiple of {HASH_BYTES} was expected")
-        self.stream_id = stream_id
-        self._leaves = bytearray(leaves)
-        self._lock = threading.Lock()
-
-    def add(self, index: int, leaf: bytes) -> bool:
-        """Place a frame's leaf; False where it was there already.
-
-        Raises:
-            ProofRefused: another frame of that number was there.
-        """
-        with self._lock:
-            end = (index + 1) * HASH_BYTES
-            if len(self._leaves) < end:
-                self._leaves.extend(bytes(end - len(self._leaves)))
-            known = bytes(self._leaves[end - HASH_BYTES : end])
-            if known != _ABSENT:
-                if known != leaf:
-                    raise ProofRefused(f"two different frames of `{self.stream_id}` have the number {index}")
-                return False
-            self._leaves[end - HASH_BYTES : end] = leaf
-            return True
-
-    def leaf(self, index: int) -> bytes | None:
-        """A frame's leaf; None where it did not come."""
-        with self._lock:
-            found = bytes(self._leaves[index * HASH_BYTES : (index + 1) * HASH_BYTES])
-        return found if len(found) == HASH_BYTES and found != _ABSENT else None
-
-    def encoded(self) -> bytes:
-        """The leaves so far, to go on from after a restart."""
-        with self._lock:
-            return bytes(self._leaves)
-
-    def closed(self, count: int) -> tuple[list[bytes], list[int]]:
-        """The leaves of a stream of so many frames, those that are missing said to be, and the numbers of these.
-
-        Raises:
-            Malformed: frames came that should not have been.
-        """
-        have = self.encoded()
-        if len(have) > count * HASH_BYTES:
-            raise Malformed(f"frame {len(have) // HASH_BYTES - 1} came, and the stream has {count}")
-        leaves, missing = [], list[int]()
-        for index in range(count):
-            leaf = have[index * HASH_BYTES : (index + 1) * HASH_BYTES]
-            if len(leaf) < HASH_BYTES or leaf == _ABSENT:
-                missing.append(index)
-                leaf = frame_leaf(self.stream_id, index, b"", MISSING)
-            leaves.append(leaf)
-        return leaves, missing
 
 
 @dataclass(frozen=True, slots=True)

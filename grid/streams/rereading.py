@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import signal
 import struct
 import subprocess
 import sys
@@ -82,6 +83,7 @@ def _serve(theirs: Connection) -> None:
     """Answer until nobody asks any more."""
     from grid.streams.datafile import stored_frames
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asks says when it is over
     while True:
         try:
             path, stream_id = json.loads(theirs.recv_bytes())

@@ -5,15 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from provenance import merkle
 from provenance.errors import Malformed, ProofRefused
 from provenance.frames import (
     BATCH_FRAMES,
     BatchSigner,
-    FrameTree,
     batch_of,
     check_batches,
     frame_leaf,
@@ -27,35 +24,6 @@ STREAM = "run7"
 
 def leaf(index: int, stream: str = STREAM) -> bytes:
     return frame_leaf(stream, index, b"frame %d" % index)
-
-
-@given(st.permutations(range(20)), st.sets(st.integers(0, 19), max_size=5))
-def test_the_order_of_arrival_does_not_matter(order: list[int], lost: set[int]) -> None:
-    tree = FrameTree(STREAM)
-    for index in order:
-        if index not in lost:
-            assert tree.add(index, leaf(index))
-            assert not tree.add(index, leaf(index)), "it was there already"
-    again = FrameTree(STREAM, tree.encoded())
-    leaves, missing = again.closed(20)
-    assert missing == sorted(lost)
-    straight = FrameTree(STREAM)
-    for index in range(20):
-        if index not in lost:
-            straight.add(index, leaf(index))
-    assert merkle.root_of(leaves) == merkle.root_of(straight.closed(20)[0])
-
-
-def test_two_frames_of_one_number_and_too_many() -> None:
-    tree = FrameTree(STREAM)
-    tree.add(3, leaf(3))
-    with pytest.raises(ProofRefused, match="two different frames of `run7` have the number 3"):
-        tree.add(3, frame_leaf(STREAM, 3, b"another"))
-    with pytest.raises(Malformed, match="frame 3 came, and the stream has 2"):
-        tree.closed(2)
-    with pytest.raises(Malformed):
-        FrameTree(STREAM, b"x")
-    assert FrameTree(STREAM).closed(0) == ([], [])
 
 
 def test_a_frame_neither_changes_its_place_nor_its_stream() -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +11,7 @@ from grid.streams.fates import fates_of, root_of
 from grid.streams.frame_numbers import FrameNumbers
 from grid.streams.journal import Entry, Fate, Journal, entries, ranges
 from provenance import merkle
-from provenance.frames import MISSING, FrameTree, frame_leaf
+from provenance.frames import MISSING, frame_leaf
 
 STREAM = "z/7"
 
@@ -29,14 +30,29 @@ def test_the_last_word_counts_and_what_is_missing_has_its_leaf(tmp_path: Path) -
         [(3, 3)],
         0,
     )
-    tree = FrameTree(STREAM)
-    for number, leaf in leaves.items():
-        tree.add(number, leaf)
-    expected, missing = tree.closed(5)
-    assert missing == [2, 4]
+    expected = [leaves.get(number, frame_leaf(STREAM, number, b"", MISSING)) for number in range(5)]
     assert [one.tobytes() for one in found.leaves] == expected
-    assert found.leaves[2].tobytes() == frame_leaf(STREAM, 2, b"", MISSING)
     assert found.root == merkle.root_of(expected)
+
+
+@given(st.permutations(range(20)), st.sets(st.integers(0, 19), max_size=5))
+def test_the_order_of_arrival_does_not_matter(order: list[int], lost: set[int]) -> None:
+    roots = []
+    for numbers in (order, range(20)):
+        with TemporaryDirectory() as folder:
+            journal = Journal(Path(folder))
+            came = [number for number in numbers if number not in lost]
+            journal.add(
+                Entry(number, Fate.STORED, frame_leaf(STREAM, number, b"frame %d" % number))
+                for number in came
+            )
+            journal.close()
+            found = fates_of(Path(folder), STREAM, 20)
+            assert [
+                number for first, last in found.of(Fate.MISSING) for number in range(first, last + 1)
+            ] == sorted(lost)
+            roots.append(found.root)
+    assert roots[0] == roots[1]
 
 
 def test_a_journal_is_read_some_at_a_time(tmp_path: Path, monkeypatch) -> None:
