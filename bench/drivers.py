@@ -104,9 +104,16 @@ def run(size: int) -> None:
         (folder / "xrootd").mkdir()
         with own_server(folder / "xrootd") as server:
             driver = XrootdDriver.create(server.address, "/vault", 2)
-            url = f"root://{server.address}//copy"
+            url, files = f"root://{server.address}//copy", driver._fs
 
             def put() -> None:
+                subprocess.run(
+                    ["xrdcp", "-f", "-s", str(source), f"root://{server.address}//new"], check=True
+                )
+                files.rm("/copy")
+                files.mv("/new", "/copy")  # as a file is replaced in a vault
+
+            def put_over() -> None:
                 subprocess.run(["xrdcp", "-f", "-s", str(source), url], check=True)
 
             def get() -> None:
@@ -116,5 +123,9 @@ def run(size: int) -> None:
             write(driver, data)
             compare(
                 "xrootd", [("write", lambda: write(driver, data), put), ("read", lambda: read(driver, buffer), get)],
-                {"write": "xrdcp (limit 1/0.9 = 1.11)", "read": "xrdcp (limit 1.11)"},
+                {"write": "xrdcp, which replaces the file as well (limit 1/0.9 = 1.11; ours is synced)", "read": "xrdcp (limit 1.11)"},
+            )  # fmt: skip
+            compare(
+                "xrootd", [("write", lambda: write(driver, data), put_over)],
+                {"write": "xrdcp, which removes the old file before it begins"},
             )  # fmt: skip

@@ -4,7 +4,7 @@
     root://host:port/VAULT/.beamgrid/staging/NAME     files on their way
     root://host:port/VAULT/home/anna/scan.h5          files at their logical place
 
-The protocol's rename refuses a name that is taken, so a file that is replaced is removed first: who opens it in that moment
+The protocol's rename refuses a name that is taken, so a file that is replaced is moved aside first: who opens it in that moment
 finds none and looks again. A name is as durable as the server makes it; the bytes are synced.
 
 The client is imported when the first driver is used, not before: its threads do not survive a fork.
@@ -12,6 +12,7 @@ The client is imported when the first driver is used, not before: its threads do
 Source: the XRootD protocol's error numbers (`XProtocol.hh`, XRootD 5.5).
 """
 
+import logging
 import os
 import posixpath
 import threading
@@ -37,6 +38,7 @@ CONTEXT: Final[dict[str, Kind]] = {**COMMON, "port": "count", "keytab": "path"}
 """What the context string of a resource on an XRootD server may say."""
 
 TIMEOUT_S: Final = 30
+_OLD: Final = ".old"
 _PIECE: Final = 8 << 20
 _UNDER_WAY: Final = 4
 _SERVER_SAID: Final = 400  # XrdCl's status for an error that came from the server
@@ -58,6 +60,8 @@ _ERRORS: Final[dict[int, type[ResourceError]]] = {
 _NO_CHECKSUMS: Final = frozenset({3013, 3020})  # kXR_Unsupported, kXR_ChkSumErr
 TPC_RETRY_S: Final = 600.0
 """Two servers that did not send each other a file are asked again after so long."""
+
+_log = logging.getLogger("beamgrid.resources")
 
 
 def server_of(host: str, context: str) -> tuple[str, str]:
@@ -456,8 +460,18 @@ class XrootdDriver:
             raise PlaceTaken(f"`{place.text}` is a folder")
         self._make_folder(posixpath.dirname(target))
         if self._exists(target):
-            self._remove(target)
-        self._rename(staged, target)
+            aside = self._staged(f"{name}{_OLD}")
+            self._remove(aside)  # of an attempt before this one
+            self._rename(target, aside)
+            self._rename(staged, target)
+            # what a large file takes is given back in its own time; one that stays is swept with the staging area
+            self._fs.rm(aside, timeout=TIMEOUT_S, callback=partial(self._removed, aside))
+        else:
+            self._rename(staged, target)
+
+    def _removed(self, path: str, status: Any, _response: Any, _hosts: Any) -> None:
+        if not status.ok:
+            _log.warning("`%s` stays for a while: %s", path, status.message.strip())
 
     def sync_places(self, places: list[VaultPath]) -> None:
         return None
