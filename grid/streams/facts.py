@@ -42,8 +42,11 @@ class FrameReduction(Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         if name == "peaks":
-            own = next((self._results[one] for one in COUNTS if one in self._results), None)
-            return int(own[self._place]) if own is not None else 0
+            for one in COUNTS:
+                own = self._results.get(one)
+                if own is not None:
+                    return int(own[self._place])
+            return 0
         if name == "figures":
             return {
                 name: float(values[self._place])
@@ -126,11 +129,13 @@ class StreamFacts(CatalogFacts):
             raise RuleFailed(
                 "RULE_ERROR", "while frames arrive, `run_kernel` looks at them, and at no object", name
             )
-        kernel, params = arguments["kernel"], arguments.get("params") or {}
+        kernel, given = arguments["kernel"], arguments.get("params")
+        params = own_parameters(kernel.name, given) if given else {}
+        settings = arguments.get("settings")
         key = (
             kernel.name,
-            tuple(sorted((one, float(value)) for one, value in own_parameters(kernel.name, params).items())),
-            as_text(arguments.get("settings") or ""),
+            tuple(sorted((one, float(value)) for one, value in params.items())) if params else (),
+            as_text(settings) if settings else "",
         )
         if key in self.broken:
             raise RuleFailed(
