@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +23,7 @@ from grid.streams.deciding import FrameRules
 from grid.streams.fates import Fates, fates_of
 from grid.streams.figures import Figures
 from grid.streams.joining import join
-from grid.streams.journal import Fate, notes
+from grid.streams.journal import Fate, damaged, notes
 from grid.streams.kernels import composed
 from grid.streams.master import DetectorFrames, ScanFacts, write_master
 from grid.streams.messages import Start
@@ -95,7 +96,7 @@ class Closing:
         products, kernels = self._products(ended)
         files = ended.parts.numbers()
         detector = DetectorFrames(
-            name_of(ended.row.detector), ended.stream_id, start, files, fates.fates, fates.leaves, ended.outcome.damaged,
+            name_of(ended.row.detector), ended.stream_id, start, files, fates.fates, fates.leaves, damaged(ended.folder),
             [one["note"] for one in notes(ended.folder)],
         )  # fmt: skip
         self._write(
@@ -193,18 +194,23 @@ class Closing:
     def _products(self, ended: Ended) -> tuple[list[str], list[str]]:
         """Reduced files and regions beside the stream's; returns their paths, and the kernels."""
         found, kernels = list[str](), list[str]()
-        try:
-            for folder, bound in ended.rules.products():
-                found += self._product(ended, folder, bound)
-                kernels.append(identity(bound.kernel))
-            found += self._regions(ended)
-        except (AccelError, GridError) as error:
-            ended.figures.problem = f"what was made of the frames could not all be stored: {error}"
-            _log.error("stream %s: %s", ended.stream_id, ended.figures.problem)
+        makes: list[Callable[[], list[str]]] = [
+            partial(self._product, ended, folder, bound, kernels) for folder, bound in ended.rules.products()
+        ]
+        makes.append(partial(self._regions, ended))
+        for make in makes:
+            try:
+                found += make()
+            except (AccelError, GridError) as error:
+                ended.figures.problem = f"what was made of the frames could not all be stored: {error}"
+                _log.error("stream %s: %s", ended.stream_id, ended.figures.problem)
         return found, kernels
 
-    def _product(self, ended: Ended, folder: Path, bound: Bound) -> list[str]:
-        work, date = ended.folder / "work", _iso(datetime.now(UTC))
+    def _product(
+        self, ended: Ended, folder: Path, kernel: Callable[[], Bound], kernels: list[str]
+    ) -> list[str]:
+        """What a kernel found; its name is put to those of `kernels`."""
+        bound, work, date = kernel(), ended.folder / "work", _iso(datetime.now(UTC))
         work.mkdir(exist_ok=True)
 
         def origin(on: str) -> Origin:
@@ -218,6 +224,7 @@ class Closing:
             self._put(ended, target, file)
         inputs = [one["path"] for one in ended.parts.closed]
         tell(self._host.grid_of(ended.caller), targets, ended.row.path, inputs, bound, made)
+        kernels.append(identity(bound.kernel))
         return targets
 
     def _regions(self, ended: Ended) -> list[str]:

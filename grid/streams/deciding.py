@@ -264,7 +264,7 @@ class FrameRules:
 
     # -- what is made of frames ------------------------------------------------------------------------------
 
-    def products(self) -> Iterator[tuple[Path, Bound]]:
+    def products(self) -> Iterator[tuple[Path, Callable[[], Bound]]]:
         """As `Reducing.products`; none where no series began."""
         return iter(()) if self._reducing is None else self._reducing.products()
 

@@ -3,7 +3,7 @@
 The beginning of the series and its end have files of their own, which are there as a whole or not at all.
 
 A frame has 48 bytes: its number (8), what became of it (1), zeros (7), its leaf (32), big-endian. A frame that is there twice is what the last one says. Notes
-are lines of JSON: the note, and the frames that are in it as first and last.
+are lines of JSON: the note, and the frames that are in it as first and last. What cannot be decoded has its number (8), the length of its bytes (8), and these.
 """
 
 import json
@@ -25,10 +25,12 @@ from grid.streams.spool import Spooled, replay
 from provenance.notes import Note, decoded
 
 _ENTRY: Final = struct.Struct(">QB7x32s")
+_DAMAGED: Final = struct.Struct(">QQ")
 _ENTRIES: Final = numpy.dtype([("number", ">u8"), ("fate", "u1"), ("zeros", "u1", 7), ("leaf", "u1", 32)])
 READ_ENTRIES: Final = 65_536
 FRAMES_FILE: Final = "frames"
 NOTES_FILE: Final = "notes"
+DAMAGED_FILE: Final = "damaged"
 BEGINNING_FILE: Final = "beginning"
 END_FILE: Final = "end"
 
@@ -78,13 +80,22 @@ class Journal:
         self._folder = folder
         self._frames = _open(folder / FRAMES_FILE, _ENTRY.size)
         self._notes = _open(folder / NOTES_FILE, 1)
+        self._damaged = -1
 
     def add(self, entries: Iterable[Entry]) -> None:
         """Note frames; `sync` puts them on stable storage."""
-        os.write(self._frames, b"".join(_ENTRY.pack(one.number, one.fate, one.leaf) for one in entries))
+        _append(self._frames, b"".join(_ENTRY.pack(one.number, one.fate, one.leaf) for one in entries))
 
     def add_note(self, note: str, frames: list[tuple[int, int]]) -> None:
-        os.write(self._notes, json.dumps({"note": note, "frames": frames}).encode() + b"\n")
+        _append(self._notes, json.dumps({"note": note, "frames": frames}).encode() + b"\n")
+
+    def add_damaged(self, number: int, data: bytes) -> None:
+        """Keep the bytes of a frame that cannot be decoded, which no file will hold."""
+        if self._damaged < 0:
+            path = self._folder / DAMAGED_FILE
+            self._damaged = _open(path, 0)
+            os.ftruncate(self._damaged, max((end for _, _, end in _damaged(path)), default=0))
+        _append(self._damaged, _DAMAGED.pack(number, len(data)) + data)
 
     def begin(self, received: Received) -> None:
         """Keep the beginning of the series."""
@@ -98,24 +109,33 @@ class Journal:
 
     def sync(self) -> None:
         """Return once everything is on stable storage."""
-        os.fdatasync(self._frames)
-        os.fdatasync(self._notes)
+        for file in self._opened():
+            os.fdatasync(file)
 
     def close(self) -> None:
-        os.close(self._frames)
-        os.close(self._notes)
+        for file in self._opened():
+            os.close(file)
+
+    def _opened(self) -> list[int]:
+        return [file for file in (self._frames, self._notes, self._damaged) if file >= 0]
 
 
 def _open(path: Path, size: int) -> int:
     """A file to append to; a last entry that is not whole is cut off."""
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
     length = os.fstat(file).st_size
-    if length % size:
+    if size and length % size:
         os.ftruncate(file, length - length % size)
     if size == 1 and length:
         data = path.read_bytes()
         os.ftruncate(file, data.rfind(b"\n") + 1)
     return file
+
+
+def _append(file: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(file, view) :]
 
 
 def _whole(path: Path, data: bytes) -> None:
@@ -205,6 +225,30 @@ def entries(folder: Path) -> Iterator[NDArray[Any]]:
             whole = found["leaf"].any(axis=1) & (found["fate"] <= max(Fate)) & (found["number"] < MOST_FRAMES)
             if whole.any():
                 yield found[whole]
+
+
+def damaged(folder: Path) -> Iterator[tuple[int, bytes]]:
+    """The frames that cannot be decoded, and their bytes, one at a time; one that is there twice is the same."""
+    path = folder / DAMAGED_FILE
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for number, begin, end in _damaged(path):
+            file.seek(begin)
+            yield number, file.read(end - begin)
+
+
+def _damaged(path: Path) -> Iterator[tuple[int, int, int]]:
+    """(number, begin, end) of the bytes of every frame that is there as a whole."""
+    size, place = path.stat().st_size, 0
+    with path.open("rb") as file:
+        while place + _DAMAGED.size <= size:
+            file.seek(place)
+            number, length = _DAMAGED.unpack(file.read(_DAMAGED.size))
+            begin, place = place + _DAMAGED.size, place + _DAMAGED.size + length
+            if place > size:
+                return
+            yield number, begin, place
 
 
 def notes(folder: Path) -> list[dict[str, Any]]:

@@ -9,8 +9,8 @@ Several detectors are joined by the numbers of their frames: a place holds the s
 valid pixel. Source: NeXus definitions NXmx, NXdetector, NXdetector_module, NXdata (NIAC, v2024.02).
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,7 +41,7 @@ class DetectorFrames:
         files: (name of a data file beside the master, its frames by row).
         fates: (frames,) uint8, what became of each.
         leaves: (frames, 32) uint8, of the tree over the frames.
-        damaged: the bytes of those that came and cannot be decoded.
+        damaged: those that came and cannot be decoded, with their bytes.
         notes: that were signed while they came.
     """
 
@@ -51,7 +51,7 @@ class DetectorFrames:
     files: Sequence[tuple[str, NDArray[Any]]]
     fates: NDArray[Any]
     leaves: NDArray[Any]
-    damaged: Mapping[int, bytes] = field(default_factory=dict)
+    damaged: Iterable[tuple[int, bytes]] = ()
     notes: Sequence[str] = ()
 
 
@@ -255,10 +255,10 @@ def _told(group: Any, one: DetectorFrames) -> None:
     leaves.attrs["meaning"] = "SHA-256 of each frame as it came, with its stream and number"
     if one.notes:
         group.create_dataset("batch_notes", data=list(one.notes), dtype=h5py.string_dtype())
-    if one.damaged:
-        kept = _group(group, "damaged", "NXcollection")
-        for number, data in one.damaged.items():
-            kept.create_dataset(f"frame_{number:09}", data=numpy.frombuffer(data, numpy.uint8))
+    for number, data in one.damaged:
+        kept = group["damaged"] if "damaged" in group else _group(group, "damaged", "NXcollection")
+        if (name := f"frame_{number:09}") not in kept:
+            kept.create_dataset(name, data=numpy.frombuffer(data, numpy.uint8))
 
 
 def _group(parent: Any, name: str, nx_class: str, **attributes: Any) -> Any:

@@ -1,7 +1,7 @@
 """What passes between the stages of a stream, and what its pipeline is told and tells."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from grid.streams.intake import Mark
@@ -84,11 +84,9 @@ class Outcome:
 
     Attributes:
         count: how many frames there were to be; the journal says what became of them.
-        damaged: the bytes of those that cannot be decoded, as far as there are not too many.
         reason: why it ended otherwise than by its end.
     """
 
     start: Start | None = None
     count: int = 0
-    damaged: dict[int, bytes] = field(default_factory=dict)
     reason: str = ""

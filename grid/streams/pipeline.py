@@ -68,7 +68,7 @@ class Pipeline:
         self._sieve = Sieve(figures)
         self._outcome = Outcome()
         self._storing = Storing(settings.part_bytes, parts, spool, journal, figures, signer)
-        self._writing = Writing(parts, spool, journal, figures, self._outcome, stored)
+        self._writing = Writing(parts, spool, journal, figures, stored)
         self._open = self._storing.opened
         self._places = threading.Semaphore(1)  # until the frames' size is known
         self._ring = self._batch = 1

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from accel.errors import AccelError
@@ -97,16 +98,19 @@ class Reducing:
         for kernel in self._kernels.values():
             kernel.flush()
 
-    def products(self) -> Iterator[tuple[Path, Bound]]:
-        """Every kernel that found something, and the folder with that; also where a gateway before this one asked for it.
+    def products(self) -> Iterator[tuple[Path, Callable[[], Bound]]]:
+        """For every kernel that found something, also where a gateway before this one asked for it: the folder with that, and what gives the kernel.
 
-        Raises:
-            AccelError: a kernel of then cannot be made any more.
+        The latter raises AccelError where it cannot be made any more.
         """
         for key in self._maker.asked_for():
-            kernel = self._kernels.get(key)
-            bound = kernel.bound if kernel is not None else self._ended.get(key)
-            yield self._maker.folder(key), bound or self._maker.recipe(key, self._start).bind()
+            yield self._maker.folder(key), partial(self._bound, key)
+
+    def _bound(self, key: KernelKey) -> Bound:
+        if (kernel := self._kernels.get(key)) is not None:
+            return kernel.bound
+        found: Bound = self._ended.get(key) or self._maker.recipe(key, self._start).bind()
+        return found
 
     def close(self) -> None:
         """End the kernels' processes."""

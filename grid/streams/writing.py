@@ -1,17 +1,14 @@
 """The stages that put frames where users read them: into data files, and closed files into the zone once they were read again."""
 
 from collections.abc import Callable, Sequence
-from typing import Final
 
 from grid.streams.datafile import Row
 from grid.streams.figures import Figures
 from grid.streams.journal import COUNTED, Entry, Fate, Journal
 from grid.streams.messages import Image, Start
 from grid.streams.parts import Part, Parts
-from grid.streams.passing import Arrived, Outcome
+from grid.streams.passing import Arrived
 from grid.streams.spool import Spool
-
-MOST_DAMAGED_BYTES: Final = 64 << 20
 
 
 class Writing:
@@ -20,20 +17,17 @@ class Writing:
     Args:
         parts, spool, journal: where frames are.
         figures: counts.
-        outcome: is told of damaged frames.
         stored: is told of frames that are in a file, several at a time.
     """
 
     def __init__(
-        self, parts: Parts, spool: Spool, journal: Journal, figures: Figures, outcome: Outcome, stored: Callable[[Sequence[Image]], None]
+        self, parts: Parts, spool: Spool, journal: Journal, figures: Figures, stored: Callable[[Sequence[Image]], None]
     ) -> None:  # fmt: skip
         self._parts = parts
         self._spool = spool
         self._journal = journal
         self._figures = figures
-        self._outcome = outcome
         self._tell = stored
-        self._damaged_bytes = 0
 
     def write(self, batch: Sequence[Arrived], start: Start) -> int:
         """Write frames of one file, and note what became of each; returns how many had a place."""
@@ -48,17 +42,12 @@ class Writing:
         self._journal.add([Entry(image.number, fate, leaf) for image, fate, leaf in fates])
         for image, fate, _ in fates:
             if fate is Fate.DAMAGED:
-                self._keep_damaged(image)
+                data = b"".join(bytes(one.data) for one in image.channels.values())
+                self._journal.add_damaged(image.number, data)
         self._figures.add(**{name: sum(one.fate is fate for one in batch) for fate, name in COUNTED.items()})
         if rows:
             self._tell([row.image for row in rows])
         return sum(one.fate is not Fate.DROPPED for one in batch)
-
-    def _keep_damaged(self, image: Image) -> None:
-        if self._damaged_bytes < MOST_DAMAGED_BYTES:
-            data = b"".join(bytes(one.data) for one in image.channels.values())
-            self._outcome.damaged[image.number] = data
-            self._damaged_bytes += len(data)
 
     def close(self, part: Part) -> None:
         """A file that is complete: compared with what came, made an object, its spool dropped.

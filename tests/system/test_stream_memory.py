@@ -12,11 +12,8 @@ import zmq
 
 from grid import app
 from tests.adversity.test_killed_gateway import CARRYING
-from tests.conftest import SOAK, make_zone
+from tests.conftest import make_zone
 from tests.unit.grid.streams.sending import Detector, ask, over, series, start, until
-
-SECONDS = 3600.0 if SOAK else 12.0
-"""A share; an hour in the soak."""
 
 RATE = 200.0
 GROWTH_BYTES = 32 << 20
@@ -27,8 +24,8 @@ def resident(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-@pytest.mark.soak
-def test_memory_is_bounded(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seconds", [12.0, pytest.param(3600.0, marks=pytest.mark.soak)])
+def test_memory_is_bounded(tmp_path: Path, seconds: float) -> None:
     make_zone(tmp_path / "zone")
     zone, detector = app.open_zone(tmp_path / "zone", role="test"), Detector()
     gateway = subprocess.Popen(
@@ -51,12 +48,12 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
         rods = zone.namespace.users.caller("rods", "tempZone")
         asked = ask(zone, rods, source=detector.address, part_bytes=1 << 22)["stream"]
         sender.start()
-        time.sleep(SECONDS / 3)
+        time.sleep(seconds / 3)
         begun = until(zone, rods, asked, lambda one: one["figures"].get("kept", 0) > 100)["figures"]["kept"]
         before = resident(gateway.pid)
-        time.sleep(SECONDS * 2 / 3)
+        time.sleep(seconds * 2 / 3)
         frames = until(zone, rods, asked, lambda one: True)["figures"]["kept"] - begun
-        assert frames > SECONDS * RATE / 4
+        assert frames > seconds * RATE / 4
         grown = resident(gateway.pid) - before
         print(f"{frames} frames, {grown / 1e6:.1f} MB more")
         assert grown < GROWTH_BYTES

@@ -1,5 +1,6 @@
 """What may go wrong with a stream: frames that are damaged, kernels that are slow, room that is not there, people who may not, a sender that is gone."""
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from grid.catalog import resources as resource_rows
 from grid.catalog import space, statements
 from grid.errors import AccessDenied, AlreadyExists, InvalidArgument, NotFound, NotPrivileged, StorageFull
 from grid.evidence.setup import make_keys
+from grid.streams.closing import Closing
 from grid.streams.datafile import DataFile
 from grid.streams.errors import StreamFailed
 from grid.streams.journal import Fate
@@ -47,11 +49,18 @@ def buffer(zone: Zone, rods, folder: Path, capacity: str) -> None:
     )
 
 
+@pytest.mark.parametrize("again", [False, True], ids=["at once", "after an end that failed"])
 def test_damaged_frames_are_marked_and_kept(
-    carried: Carried, detector: Detector, rods, tmp_path: Path
+    carried: Carried, detector: Detector, rods, tmp_path: Path, monkeypatch, again: bool
 ) -> None:
-    zone = carried.zone
+    zone, real = carried.zone, Closing.close
+
+    def broken(self: Closing, ended):
+        raise StorageFull("no room")
+
     judged(zone, rods)
+    if again:
+        monkeypatch.setattr(Closing, "close", broken)
     opened = ask(zone, rods, path=f"{VISIT}/scan1.nxs", source=detector.address, frames=20)
     messages = series(20)
     one = messages[6]
@@ -67,11 +76,17 @@ def test_damaged_frames_are_marked_and_kept(
     messages[6], messages[9] = Image("s1", 5, {"threshold_1": cut}), Image("s1", 8, {"threshold_1": bomb})
     detector.send(messages)
     found = over(zone, rods, opened["stream"])
-    assert (found["state"], found["figures"]["damaged"], found["result"]["stored"]) == ("done", 2, 18), found
     assert "frame 8" in found["figures"]["problem"]
+    if again:
+        assert found["state"] == "failed"
+        monkeypatch.setattr(Closing, "close", real)
+        zone.host.call(rods, "stream_resume", {"streams": [opened["stream"]]})
+        found = over(zone, rods, opened["stream"])
+    assert (found["state"], found["figures"]["damaged"], found["result"]["stored"]) == ("done", 2, 18), found
     with h5py.File(local_copy(zone, rods, tmp_path / "copy", VISIT) / "scan1.nxs") as file:
         assert numpy.flatnonzero(file["entry/stream_eiger/fate"][...] == Fate.DAMAGED).tolist() == [5, 8]
         assert file["entry/stream_eiger/damaged/frame_000000005"][...].tobytes() == bytes(cut.data)
+        assert file["entry/stream_eiger/damaged/frame_000000008"][...].tobytes() == bytes(bomb.data)
         assert file["entry/data/frame_number"][...].tolist() == [n for n in range(20) if n not in (5, 8)]
 
 
@@ -90,7 +105,10 @@ def test_what_is_too_slow_is_felt_and_then_as_chosen(
         zone, rods, source=detector.address, frames=40, when_slow=choice, slow_s=0.05, ring_bytes=1 << 20
     )["stream"]
     monkeypatch.setattr("grid.streams.pipeline.MOST_RING", 6)
-    detector.send(series(40, 0), rate=100)
+    detector.socket.setsockopt(zmq.SNDTIMEO, 5000)
+    # a stream that was stopped takes nothing more in
+    with contextlib.suppress(*[zmq.Again] if choice == "stop" else []):
+        detector.send(series(40, 0), rate=100)
     found = over(zone, rods, opened)
     figures = found["figures"]
     assert found["state"] == "done"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from grid.streams import dectris, framed
-from grid.streams.journal import Entry, Fate, Journal, Left, ranges
+from grid.streams.journal import Entry, Fate, Journal, Left, damaged, ranges
 from grid.streams.messages import Image, Start
 from grid.streams.received import Received, leaf_of, read
 from grid.streams.spool import Spool, replay, segments
@@ -137,3 +137,21 @@ def test_the_journal_says_what_became_of_frames(tmp_path: Path) -> None:
 def test_numbers_are_told_as_runs() -> None:
     assert ranges([]) == []
     assert ranges([5, 1, 2, 3, 9, 8]) == [(1, 3), (5, 5), (8, 9)]
+
+
+def test_frames_that_cannot_be_decoded_stay_in_the_journal(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    assert list(damaged(tmp_path)) == []
+    journal.add_damaged(3, b"three")
+    journal.add_damaged(1, b"")
+    journal.sync()
+    journal.close()
+    with (tmp_path / "damaged").open("ab") as file:
+        file.write(
+            bytes(7) + b"\x09" + bytes(7) + b"\x64" + b"cut"
+        )  # frame 9, of which a crash left 3 of 100 bytes
+    assert list(damaged(tmp_path)) == [(3, b"three"), (1, b"")]
+    again = Journal(tmp_path)
+    again.add_damaged(4, b"four")
+    again.close()
+    assert list(damaged(tmp_path)) == [(3, b"three"), (1, b""), (4, b"four")]
