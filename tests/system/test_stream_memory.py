@@ -57,6 +57,8 @@ def test_memory_is_bounded(tmp_path: Path, seconds: float) -> None:
         grown = resident(gateway.pid) - before
         print(f"{frames} frames, {grown / 1e6:.1f} MB more")
         assert grown < GROWTH_BYTES
+        stopping.set()
+        sender.join()
         zone.host.call(rods, "stream_stop", {"streams": [asked]})
         assert over(zone, rods, asked, 120)["state"] == "done"
     finally:
