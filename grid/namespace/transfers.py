@@ -305,8 +305,16 @@ class OpenForWriting:
         return 0 if self.truncate else (self.source or self.replica).size_bytes
 
     def leave(self) -> None:
-        """End a parallel stream without deciding anything; one of which a write failed ends the write of all."""
-        self.finish_writes()
+        """End a parallel stream without deciding anything; one of which a write failed ends the write of all.
+
+        Raises:
+            StorageFull, StorageFailed: the write that was under way failed.
+        """
+        try:
+            self.finish_writes()
+        except BaseException:
+            self.abandon()
+            raise
         if self.failed:
             self.abandon()
             return
@@ -329,6 +337,7 @@ class OpenForWriting:
         self.ended = True
         # the descriptor is not to be another's while it is written to
         wait([written for written, _ in self.behind])
+        self.failed = self.failed or any(written.exception() is not None for written, _ in self.behind)
         self._give_ring_back()
         if self.file is not None:
             self.file.close()
