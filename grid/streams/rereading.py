@@ -1,5 +1,6 @@
 """Closed data files, read again by a process of its own: the HDF5 library has one lock for all threads of a process, and those that write frames need it."""
 
+import contextlib
 import json
 import multiprocessing
 import signal
@@ -84,18 +85,19 @@ def _serve(theirs: Connection) -> None:
     from grid.streams.datafile import stored_frames
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asks says when it is over
-    while True:
-        try:
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        while True:
             path, stream_id = json.loads(theirs.recv_bytes())
-        except EOFError:
-            return
-        try:
-            found = b"".join(ROW.pack(number, leaf) for number, leaf in stored_frames(Path(path), stream_id))
-        except (OSError, KeyError, RuntimeError) as error:
-            theirs.send_bytes(f"`{Path(path).name}` cannot be read again: {error}".encode())
-            continue
-        theirs.send_bytes(b"")
-        theirs.send_bytes(found)
+            rows, problem = b"", b""
+            try:
+                rows = b"".join(
+                    ROW.pack(number, leaf) for number, leaf in stored_frames(Path(path), stream_id)
+                )
+            except (OSError, KeyError, RuntimeError) as error:
+                problem = f"`{Path(path).name}` cannot be read again: {error}".encode()
+            theirs.send_bytes(problem)
+            if not problem:
+                theirs.send_bytes(rows)
 
 
 if __name__ == "__main__":
