@@ -3,47 +3,16 @@
 import importlib
 import sys
 from collections.abc import Callable
-from typing import Final
-
-ALL: Final = {
-    "icd": "account",
-    "ils": "listing",
-    "ichksum": "listing",
-    "iput": "transfer",
-    "iget": "transfer",
-    "imkdir": "tree",
-    "irm": "tree",
-    "imv": "tree",
-    "icp": "tree",
-    "ichmod": "tree",
-    "irepl": "tree",
-    "itrim": "tree",
-    "imeta": "catalog",
-    "iquest": "catalog",
-    "iadmin": "administer",
-    "irule": "administer",
-    "iexplain": "policy",
-    "iqstat": "policy",
-    "iqdel": "policy",
-    "iqmod": "policy",
-    "ipolicy": "policy",
-    "istage": "tape",
-    "itape": "tape",
-    "iscrub": "tape",
-    "ispace": "space",
-    "iprov": "provenance",
-    "ireduce": "reduction",
-    "ireg": "tree",
-}
-"""Each command that speaks to a server, and its module in `grid.cli.icmd`."""
 
 
-def _command(name: str) -> Callable[[], None]:
+def _command(name: str, module: str) -> Callable[[], None]:
+    """What runs a command that speaks to a server, out of a module of `grid.cli.icmd`."""
+
     def entry() -> None:
         from grid.cli.icmd import program
 
-        module = importlib.import_module(f"grid.cli.icmd.{ALL[name]}")
-        sys.exit(program.main(name, getattr(module, f"{name}_parser"), getattr(module, name)))
+        own = importlib.import_module(f"grid.cli.icmd.{module}")
+        sys.exit(program.main(name, getattr(own, f"{name}_parser"), getattr(own, name)))
 
     return entry
 
@@ -60,31 +29,31 @@ def ipwd() -> None:
     sys.exit(account.ipwd())
 
 
-icd = _command("icd")
-ils = _command("ils")
-ichksum = _command("ichksum")
-iput = _command("iput")
-iget = _command("iget")
-imkdir = _command("imkdir")
-irm = _command("irm")
-imv = _command("imv")
-icp = _command("icp")
-ichmod = _command("ichmod")
-irepl = _command("irepl")
-itrim = _command("itrim")
-imeta = _command("imeta")
-iquest = _command("iquest")
-iadmin = _command("iadmin")
-irule = _command("irule")
-iexplain = _command("iexplain")
-iqstat = _command("iqstat")
-iqdel = _command("iqdel")
-iqmod = _command("iqmod")
-ipolicy = _command("ipolicy")
-istage = _command("istage")
-itape = _command("itape")
-iscrub = _command("iscrub")
-ispace = _command("ispace")
-iprov = _command("iprov")
-ireduce = _command("ireduce")
-ireg = _command("ireg")
+icd = _command("icd", "account")
+ils = _command("ils", "listing")
+ichksum = _command("ichksum", "listing")
+iput = _command("iput", "transfer")
+iget = _command("iget", "transfer")
+imkdir = _command("imkdir", "tree")
+irm = _command("irm", "tree")
+imv = _command("imv", "tree")
+icp = _command("icp", "tree")
+ichmod = _command("ichmod", "tree")
+irepl = _command("irepl", "tree")
+itrim = _command("itrim", "tree")
+imeta = _command("imeta", "catalog")
+iquest = _command("iquest", "catalog")
+iadmin = _command("iadmin", "administer")
+irule = _command("irule", "administer")
+iexplain = _command("iexplain", "policy")
+iqstat = _command("iqstat", "policy")
+iqdel = _command("iqdel", "policy")
+iqmod = _command("iqmod", "policy")
+ipolicy = _command("ipolicy", "policy")
+istage = _command("istage", "tape")
+itape = _command("itape", "tape")
+iscrub = _command("iscrub", "tape")
+ispace = _command("ispace", "space")
+iprov = _command("iprov", "provenance")
+ireduce = _command("ireduce", "reduction")
+ireg = _command("ireg", "tree")

@@ -361,6 +361,7 @@ class OpenForWriting:
         except BaseException:
             self.abandon()
             raise
+        self._give_ring_back()
 
     def _commit(self) -> None:
         self.finish_writes()
@@ -392,7 +393,6 @@ class OpenForWriting:
         else:
             self._register_change(event, size, checksum, tree)
         self.ended = True
-        self._give_ring_back()
         file.close()
         self.finisher.place_soon()
         self.context.written(self.caller, self.path, self.resource)

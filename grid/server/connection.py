@@ -23,6 +23,7 @@ MAX_DESCRIPTORS: Final = 1024
 MAX_CURSORS: Final = 200
 READ_PATIENCE_S: Final = 10.0
 LOW_WATER: Final = 512 << 10
+"""So many bytes of a large stream are waited for at once."""
 
 
 @dataclass(slots=True)

@@ -215,3 +215,15 @@ def test_rings_are_few_and_come_back(zone: Zone, rods, monkeypatch) -> None:
     reading = zone.namespace.objects.open_for_reading(rods, PATH)
     assert reading.size() == len(expected)
     reading.close()
+
+
+def test_a_ring_comes_back_where_nothing_was_written(zone: Zone, rods, monkeypatch) -> None:
+    rings = Rings()
+    monkeypatch.setattr("grid.namespace.transfers.RINGS", rings)
+    monkeypatch.setattr("grid.namespace.rings.MOST_RINGS", 1)
+    zone.namespace.objects.put(rods, PATH, b"before", WriteRequest())
+    writing = zone.namespace.objects.open_for_writing(rods, PATH, WriteRequest(truncate=False))
+    writing.room_for(3 << 20)
+    assert rings.lend() is None, "the only one is lent"
+    writing.commit()
+    assert rings.lend() is not None
