@@ -7,6 +7,7 @@ When one of them fails, all stop, and the data object stays what it was: the fir
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from io import RawIOBase
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -73,10 +74,18 @@ def send_file(
             further.close()
     except BaseException:
         stop.set()
-        for raw in opened:
-            raw.conn.release(True)  # a connection that ends undoes what it had open
+        _drop(opened)
         raise
     first.close()
+
+
+def _drop(opened: list[Any]) -> None:
+    """End the connections now, not when somebody collects them: one that ends undoes what it had open."""
+    for raw in opened:
+        RawIOBase.close(raw)  # not its own `close`, which would finish the object
+        raw.conn.release(True)
+        if raw.conn.socket is not None:
+            raw.conn.socket.close()
 
 
 def _send(raw: Any, local: Path, part: tuple[int, int], stop: threading.Event, told: Told) -> None:
