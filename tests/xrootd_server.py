@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+STARTS = 3
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -66,6 +68,13 @@ class XrootdServer:
         if os.geteuid() == 0:
             command += ["-R", "xrootd"]
             subprocess.run(["chown", "-R", "xrootd", str(self.folder)], check=True)
+        for _ in range(STARTS):
+            if self._begins(command):
+                return
+        raise AssertionError(f"the server crashed {STARTS} times while it started:\n{self.log()}")
+
+    def _begins(self, command: list[str]) -> bool:
+        """Start the process, and wait until it listens; False where it crashes before that, as XRootD 5.5 seldom does."""
         self.process = subprocess.Popen(
             command, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -73,8 +82,11 @@ class XrootdServer:
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-                return
+                return True
             except OSError:
+                if self.process.poll() == -signal.SIGSEGV:
+                    print(f"the server crashed while it started:\n{self.log()}")
+                    return False
                 assert self.process.poll() is None, self.log()
                 assert time.monotonic() < deadline, self.log()
                 time.sleep(0.05)

@@ -19,6 +19,7 @@ from grid.policy.context import EventContext
 from grid.policy.engine import PolicyEngine
 from grid.policy.host import record_signal
 from grid.policy.services import MicroserviceHost
+from grid.streams.client import SILENT_S
 from grid.streams.closing import Closing, Ended
 from grid.streams.deciding import FrameRules
 from grid.streams.feedback import Feedback
@@ -29,7 +30,7 @@ from grid.streams.kernels import forget
 from grid.streams.making import KernelMaker
 from grid.streams.parts import Parts
 from grid.streams.passing import StreamSettings
-from grid.streams.pipeline import Pipeline
+from grid.streams.pipeline import SYNC_S, Pipeline
 from grid.streams.spool import Spool, segments
 from grid.streams.words import DECTRIS
 from provenance.frames import BatchSigner
@@ -40,6 +41,8 @@ TELL_EVERY_S: Final = 0.25
 
 CREDIT: Final = 64
 """Frames that may be on their way from a program."""
+
+GOODBYE_S: Final = 3 * SILENT_S
 
 MADE_FOLDER: Final = "made"
 
@@ -109,13 +112,13 @@ class Carriage:
         self._parts = Parts(namespace, row, self._caller, self._id)
         self._folder = self._parts.folder
         with ExitStack() as opened:
+            self._intake = self._made_intake()
+            opened.callback(self._say_goodbye)
             opened.callback(self._parts.settle)
             self._spool = Spool(self._folder, self._parts.driver.take_room_aside)
             opened.callback(self._spool.close)
             self._journal = Journal(self._folder)
             opened.callback(self._journal.close)
-            self._intake = self._made_intake()
-            opened.callback(self._intake.close)
             self._feedback = Feedback(self._id, zone.listen)
             opened.callback(self._feedback.close)
             self._rules = self._made_rules()
@@ -128,6 +131,13 @@ class Carriage:
     def __exit__(self, *_: object) -> None:
         self._end_ticker()
         self._opened.close()
+
+    def _say_goodbye(self) -> None:
+        """Wait a moment for a program whose last answer was lost with another gateway: everything is stored, and it asks for that again."""
+        deadline = time.monotonic() + GOODBYE_S
+        while self._intake.is_owed and time.monotonic() < deadline and not self._carried.leaving.wait(SYNC_S):
+            self._intake.answer()
+        self._intake.close()
 
     def _end_ticker(self) -> None:
         self._ended.set()

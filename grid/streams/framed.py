@@ -21,12 +21,13 @@ The other parts of an image are its channels, in the order of the beginning. An 
     session     what began with the last beginning
     stored      how many messages after that beginning are on stable storage, or were not wanted
     credit      how many more may be on their way
-    refused     a sentence; the last message was not taken
+    refused     a sentence; the last message was not taken, or the stream takes no more
     unknown     a sentence; the beginning is to be sent again, and then everything that is not stored: another process listens now
 """
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from grid.streams.cbor import decode, encode
@@ -150,16 +151,36 @@ def encoded(message: Message, *, stream: int = 0, token: str = "") -> list[Part]
             return [encode({"type": "end", "series": message.series})]
 
 
-def claim(parts: Sequence[Part]) -> tuple[int, str] | None:
-    """The stream and the token that a beginning names; None for anything else.
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a message says of itself, before anybody believes it.
+
+    Attributes:
+        type: start, image or end; whatever else was found.
+        series: its name.
+        stream: of a beginning: its number; 0 otherwise.
+        token: of a beginning: the word that shows the right to send.
+    """
+
+    type: str
+    series: str
+    stream: int = 0
+    token: str = ""
+
+
+def head(parts: Sequence[Part]) -> Head:
+    """What a message is.
 
     Raises:
-        MessageRefused: it is no message.
+        MessageRefused: it is none.
     """
     said = decode(parts[0]) if parts else None
-    if not isinstance(said, dict) or said.get("type") != "start":
-        return None
+    if not isinstance(said, dict):
+        return Head("", "")
+    kind, series = str(said.get("type")), str(said.get("series"))
+    if kind != "start":
+        return Head(kind, series)
     stream, token = said.get("stream"), said.get("token")
     if type(stream) is not int or not isinstance(token, str):
         raise MessageRefused("found a beginning without the stream and the token that opening it gave")
-    return stream, token
+    return Head(kind, series, stream, token)

@@ -39,8 +39,20 @@ class Intake(Protocol):
     def acknowledge(self, mark: Mark) -> None:
         """Tell who sends that the images up to a mark are on stable storage, or were not wanted. Any thread may."""
 
-    def end(self) -> None:
-        """Receive no more: what is sent from now on is for others."""
+    def end(self, series: str, reason: str) -> None:
+        """Receive no more: what is sent from now on is for others.
+
+        Args:
+            series: that ended.
+            reason: why, where it was not by its own end.
+        """
+
+    def settle(self, reason: str) -> None:
+        """Everything up to the end is on stable storage, or will never be for a reason. Any thread may say so."""
+
+    @property
+    def is_owed(self) -> bool:
+        """Whether somebody may still have to be told that everything is stored."""
 
     def answer(self) -> None:
         """Say what is due, where nothing is received any more."""
@@ -58,6 +70,7 @@ class DectrisIntake:
 
     format = DECTRIS
     mark: Mark = (0, 0)
+    is_owed = False
 
     def __init__(self, address: str, *, bind: bool = False) -> None:
         self._context = zmq.Context()
@@ -99,8 +112,11 @@ class DectrisIntake:
     def answer(self) -> None:
         """A detector does not listen."""
 
-    def end(self) -> None:
+    def end(self, series: str, reason: str) -> None:
         self._socket.close()
+
+    def settle(self, reason: str) -> None:
+        """A detector does not listen."""
 
     def close(self) -> None:
         self._socket.close()
@@ -135,6 +151,9 @@ class OwnIntake:
         self.address = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
         self._claim = (stream, token)
         self._credit = credit
+        self._series = ""
+        self._reason = ""
+        self._is_over = self._is_settled = self._is_whole = False
         self._known: bytes | None = None
         self._last = b""
         self._session = ""
@@ -166,22 +185,37 @@ class OwnIntake:
     def _is_claimed(self, parts: list[Any]) -> bool:
         """Whether a message is one of who showed the token; that begins a session, whose images are counted."""
         try:
-            claimed = framed.claim(parts)
+            head = framed.head(parts)
         except MessageRefused as error:
             self.refuse(str(error))
             return False
-        if claimed is not None and claimed != self._claim:
-            self.refuse("the token is not that of the stream")
-            return False
-        if claimed is not None:
-            self._known, self._session = self._last, secrets.token_hex(8)
-            self._sender, self._images, self._stored, self._told = self._sender + 1, 0, 0, -1
-            return True
+        if head.type == "start":
+            return self._begins(head)
         if self._last != self._known:
             self._send(self._last, {"unknown": "show the beginning of the series first"})
             return False
+        if self._is_over and (self._is_whole or self._reason):
+            return self._refuses_more()
         self._images += 1
+        self._is_whole = head.type == "end"
         return True
+
+    def _begins(self, head: framed.Head) -> bool:
+        if (head.stream, head.token) != self._claim:
+            self.refuse("the token is not that of the stream")
+            return False
+        if self._is_over and (self._reason or head.series != self._series):
+            return self._refuses_more()
+        self._known, self._session = self._last, secrets.token_hex(8)
+        self._sender, self._images, self._stored, self._told = self._sender + 1, 0, 0, -1
+        self._is_whole = False
+        return True
+
+    def _refuses_more(self) -> bool:
+        if self._is_settled:  # who sends is first told how much of it is stored
+            self._tell()
+            self.refuse(f"the stream takes no more: {self._reason or f'its series {self._series} ended'}")
+        return False
 
     def refuse(self, reason: str) -> None:
         self._send(self._last, {"refused": reason})
@@ -194,13 +228,41 @@ class OwnIntake:
         if mark[0] == self._sender:
             self._stored = max(self._stored, mark[1])
 
-    def end(self) -> None:
-        """Who sends still waits for answers."""
+    def end(self, series: str, reason: str) -> None:
+        """Who sends still waits for answers; who did not hear the last one shows the beginning again, and sends what is there already."""
+        self._series, self._reason, self._is_over = series, reason, True
+
+    def settle(self, reason: str) -> None:
+        self._reason = reason
+        self._is_settled = True
+
+    @property
+    def is_owed(self) -> bool:
+        is_told = self._is_whole and self._told == self._images
+        return self._is_settled and not self._reason and not is_told
 
     def answer(self) -> None:
+        if self._is_over:
+            self._hear_again()
+        self._tell()
+        if self._known is not None and self._is_settled and self._reason and not self._is_whole:
+            self._last, self._is_whole = self._known, True
+            self._refuses_more()
+
+    def _tell(self) -> None:
+        """Say how much is stored, where that is news."""
         if self._known is not None and self._stored != self._told:
             self._told = self._stored
             self._send(self._known, {"session": self._session, "stored": self._told, "credit": self._credit})
+
+    def _hear_again(self) -> None:
+        """Take what comes after the end: everything before it was taken, and is stored once that is settled."""
+        while self._socket.poll(0):
+            frames = self._socket.recv_multipart(copy=False)
+            self._last = frames[0].bytes
+            self._is_claimed([frame.buffer for frame in frames[1:]])
+        if self._is_settled and not self._reason:
+            self._stored = self._images
 
     def _send(self, to: bytes, said: dict[str, Any]) -> None:
         try:

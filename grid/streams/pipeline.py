@@ -102,7 +102,8 @@ class Pipeline:
         return self._finish()
 
     def _finish(self) -> Outcome:
-        self._intake.end()
+        started = self._sieve.start
+        self._intake.end(started.series if started is not None else "", self._outcome.reason)
         self._to_store.put(None)
         for thread in self._threads:
             while thread.is_alive():
@@ -339,6 +340,8 @@ class Pipeline:
                 self._intake.acknowledge(mark)
                 self._all_stored.wait(SYNC_S / 2)
             elif ended:
+                if self._problem is None:
+                    self._intake.settle(self._outcome.reason)
                 return
 
     # -- judging ---------------------------------------------------------------------------------------------

@@ -34,9 +34,13 @@ from tests.unit.grid.streams.sending import (
 )
 
 CARRYING = (
-    "import signal, sys, threading\n"
+    "import os, signal, sys, threading\n"
     "from pathlib import Path\n"
     "from grid import app, background\n"
+    "from grid.streams.journal import Journal\n"
+    "if 'KILL_AT_END' in os.environ:\n"
+    "    end = Journal.end\n"
+    "    Journal.end = lambda *said: (end(*said), os.kill(os.getpid(), signal.SIGKILL))\n"
     "zone = app.open_zone(Path(sys.argv[1]), role='streams')\n"
     "zone.namespace.finisher.recover()\n"
     "stopping = threading.Event()\n"
@@ -152,6 +156,18 @@ def test_a_stream_is_whole_whenever_it_dies(zone: Zone, tmp_path: Path) -> None:
         finally:
             gateways.end()
         check(zone, rods, number, tmp_path / f"moment{turn}", f"moment{turn}")
+
+
+def test_an_answer_that_died_with_its_gateway_is_given_by_the_next(zone: Zone, tmp_path: Path) -> None:
+    """Everything is on stable storage, the end too, but who sent it did not hear so."""
+    rods = zone.namespace.users.caller("rods", "tempZone")
+    gateways = Gateways(zone.folder, {"KILL_AT_END": "1"})
+    try:
+        number = sent(zone, rods, f"{HOME}/answered.nxs", gateways)
+    finally:
+        gateways.end()
+    assert gateways.killed == 1
+    check(zone, rods, number, tmp_path / "copy", "answered")
 
 
 def test_what_was_reported_as_stored_of_a_detector_is_there(zone: Zone, tmp_path: Path) -> None:

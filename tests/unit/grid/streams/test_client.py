@@ -1,14 +1,21 @@
 """The client for programs at a beamline: frames arrive, are acknowledged, and are sent again when the gateway comes back."""
 
+import threading
+import time
 from pathlib import Path
 
 import h5py
 import numpy
 import pytest
+import zmq
 
 from grid.app import Zone
+from grid.streams import framed
+from grid.streams.cbor import decode
 from grid.streams.client import FrameSender, SendingFailed
-from tests.unit.grid.streams.sending import FACTS, SHAPE, Carried, ask, frames, local_copy, over, until
+from grid.streams.intake import OwnIntake
+from grid.streams.messages import End, Image, Message, Payload
+from tests.unit.grid.streams.sending import FACTS, SHAPE, Carried, ask, frames, local_copy, over, start, until
 
 
 def listening(zone: Zone, rods, number: int) -> str:
@@ -85,3 +92,69 @@ def test_a_program_is_told_what_it_does_wrong(carried: Carried, rods) -> None:
     with pytest.raises(ValueError, match="found the channels"):
         sender.send({"other": frames(1)[0]})
     sender.close()
+
+
+def test_a_program_is_told_at_once_that_its_stream_was_stopped(carried: Carried, rods) -> None:
+    opened = ask(carried.zone, rods, format="beamgrid")
+    number, stack = opened["stream"], frames(20)
+    with (
+        pytest.raises(SendingFailed, match="takes no more: it was stopped"),
+        FrameSender(listening(carried.zone, rods, number), number, opened["token"], timeout_s=60) as sender,
+    ):
+        sender.start(shape=SHAPE, dtype=stack.dtype)
+        for frame in stack:
+            sender.send(frame)
+        sender.flush()
+        carried.zone.host.call(rods, "stream_stop", {"streams": [number]})
+        while True:
+            sender.send(stack[0])
+            time.sleep(0.01)
+    found = over(carried.zone, rods, number)
+    assert (found["state"], found["reason"]) == ("done", "it was stopped")
+    assert 20 <= sender.stored == found["result"]["stored"]
+
+
+def spoken(socket: zmq.Socket, message: Message, **said) -> list[dict]:
+    """Answers to a message, until nothing follows."""
+    socket.send_multipart(framed.encoded(message, **said))
+    answers = []
+    while socket.poll(300):
+        answers.append(decode(socket.recv()))
+    return answers
+
+
+def test_who_asks_again_after_the_end_hears_what_is_stored() -> None:
+    payload = Payload(memoryview(bytes(5760)), SHAPE, numpy.dtype("u2"))
+    frame, context = Image("s1", 0, {"threshold_1": payload}), zmq.Context()
+    intake = OwnIntake("tcp://127.0.0.1:*", 5, "t", credit=64)
+    socket = context.socket(zmq.DEALER)
+    socket.connect(intake.address)
+    intake.end("s1", "")
+    ended = threading.Event()
+
+    def answering() -> None:
+        while not ended.wait(0.01):
+            intake.answer()
+
+    thread = threading.Thread(target=answering)
+    thread.start()
+    try:
+        (begun,) = spoken(socket, start(1), stream=5, token="t")
+        assert (begun["stored"], intake.is_owed) == (0, False)
+        assert spoken(socket, frame) == [], "it may not be on stable storage yet"
+        intake.settle("")
+        assert socket.poll(3000)
+        assert decode(socket.recv())["stored"] == 1
+        assert intake.is_owed, "the end did not come yet"
+        (whole,) = spoken(socket, End("s1"))
+        assert (whole["stored"], intake.is_owed) == (2, False)
+        assert "its series s1 ended" in spoken(socket, frame)[0]["refused"]
+        assert (
+            "its series s1 ended" in spoken(socket, start(1, series="s2"), stream=5, token="t")[0]["refused"]
+        )
+    finally:
+        ended.set()
+        thread.join()
+        socket.close(linger=0)
+        context.term()
+        intake.close()

@@ -186,12 +186,14 @@ def test_any_bytes_are_refused_or_read(data: bytes) -> None:
     assert refusal(dectris.message_of, data) != ""
 
 
-def test_a_header_of_another_message_is_no_claim() -> None:
+def test_only_the_head_of_a_beginning_claims_a_stream() -> None:
     payload = Payload(memoryview(bytes(5760)), SHAPE, numpy.dtype("u2"))
-    assert framed.claim(framed.encoded(Image("s", 0, {"a": payload}))) is None
-    assert framed.claim(framed.encoded(start(1), stream=5, token="t")) == (5, "t")
+    assert framed.head(framed.encoded(Image("s", 0, {"a": payload}))) == framed.Head("image", "s")
+    assert framed.head(framed.encoded(End("s"))) == framed.Head("end", "s")
+    assert framed.head(framed.encoded(start(1), stream=5, token="t")) == framed.Head("start", "s1", 5, "t")
+    assert framed.head([encode([1])]) == framed.head([]) == framed.Head("", "")
     with pytest.raises(MessageRefused, match="without the stream and the token"):
-        framed.claim([encode({"type": "start"})])
+        framed.head([encode({"type": "start"})])
 
 
 @pytest.mark.parametrize("encoding", [RAW, LZ4, BSLZ4])
