@@ -23,11 +23,12 @@ from grid.namespace.metadata import Metadata, MetadataOperation, Subject
 from grid.namespace.moves import Moves
 from grid.namespace.ports import Event, PolicyHooks, RecallDesk
 from grid.namespace.posix import PosixFolders
+from grid.namespace.reading import OpenForReading
 from grid.namespace.recalls import Recalls
 from grid.namespace.records import ReplicaRecords
 from grid.namespace.replicas import Replicas, TrimRequest
 from grid.namespace.stating import Stating
-from grid.namespace.transfers import OpenForReading, OpenForWriting, OpenReplica
+from grid.namespace.transfers import OpenForWriting, OpenReplica
 from grid.namespace.users import Users
 
 

@@ -18,7 +18,7 @@ from grid.errors import AccessDenied, InvalidArgument, NotFound, PolicyDenied
 from grid.model import Access, Caller, DataObject
 from grid.namespace import trees
 from grid.namespace.context import NamespaceContext, require_admin
-from grid.namespace.data_objects import object_facts
+from grid.namespace.found import object_facts
 from grid.namespace.ports import Event
 from grid.namespace.storage import Tree
 from provenance import dsse, evidence, notes, promises

@@ -8,8 +8,8 @@ from grid.codes import Status
 from grid.errors import ChecksumMismatch, GridError, InvalidArgument, Locked, NotFound
 from grid.model import Access, Caller, DataObject, Replica, ReplicaStatus
 from grid.namespace.context import NamespaceContext
-from grid.namespace.data_objects import object_facts
 from grid.namespace.digests import of_file, scheme_of
+from grid.namespace.found import object_facts
 from grid.namespace.ports import Event
 from grid.namespace.storage import Tree, storage_errors
 

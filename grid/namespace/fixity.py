@@ -10,8 +10,8 @@ from grid.errors import ChecksumMismatch, GridError, NoGoodReplica, NotFound
 from grid.model import Access, Caller, DataObject, Replica, ReplicaStatus, Resource
 from grid.namespace import trees
 from grid.namespace.context import NamespaceContext
-from grid.namespace.data_objects import object_facts
 from grid.namespace.digests import ALGORITHMS, from_hex, of_file, scheme_of
+from grid.namespace.found import object_facts
 from grid.namespace.ports import Event
 from grid.namespace.replicas import Replicas
 from grid.namespace.storage import Tree, storage_errors

@@ -27,8 +27,8 @@ from grid.errors import (
 )
 from grid.model import Access, Caller, Collection, DataObject
 from grid.namespace.context import NamespaceContext, require_admin
-from grid.namespace.data_objects import object_facts
 from grid.namespace.finisher import Finisher, undo_open
+from grid.namespace.found import object_facts
 from grid.namespace.ports import Event
 
 BATCH = 1000

@@ -21,8 +21,8 @@ from grid.errors import (
 from grid.model import STORAGE_TYPES, Access, Caller, DataObject, Replica, ReplicaStatus
 from grid.namespace.context import NamespaceContext
 from grid.namespace.creation import NewObjects
-from grid.namespace.data_objects import object_facts
 from grid.namespace.digests import of_file, scheme_of
+from grid.namespace.found import object_facts
 from grid.namespace.ports import Event
 from grid.namespace.storage import Tree, storage_errors
 from resources.disk import RegisteredFiles

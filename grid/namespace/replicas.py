@@ -28,8 +28,9 @@ from grid.namespace import steps, trees
 from grid.namespace.context import NamespaceContext
 from grid.namespace.copying import Copying
 from grid.namespace.creation import WriteRequest
-from grid.namespace.data_objects import DataObjects, object_facts
+from grid.namespace.data_objects import DataObjects
 from grid.namespace.finisher import Finisher
+from grid.namespace.found import object_facts
 from grid.namespace.ports import Event
 from grid.namespace.rings import BUFFER_BYTES
 from grid.namespace.storage import Tree, storage_errors

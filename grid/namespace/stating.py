@@ -14,7 +14,7 @@ from grid.catalog.statements import Erased, WantedSubject
 from grid.errors import AccessDenied, InvalidArgument, Locked, NotFound
 from grid.model import Access, Caller, DataObject
 from grid.namespace.context import NamespaceContext
-from grid.namespace.data_objects import object_facts
+from grid.namespace.found import object_facts
 from grid.namespace.ports import Event
 from provenance.chunks import ChunkTree
 from provenance.errors import Malformed

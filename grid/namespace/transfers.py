@@ -8,10 +8,8 @@ they show the token of the first; only the first one's commit finishes it.
 import json
 import time
 import uuid
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from typing import Final
+from functools import partial
 
 from grid.catalog import collections as collection_rows
 from grid.catalog import journal, leases, registration, trees
@@ -23,57 +21,22 @@ from grid.codes import Status
 from grid.errors import ChecksumMismatch, InvalidArgument, LeaseLost, StorageFailed
 from grid.model import Caller, DataObject, Replica, ReplicaStatus, Resource
 from grid.namespace import steps
+from grid.namespace.behind import Behind, Bytes, Taps
 from grid.namespace.context import NamespaceContext
-from grid.namespace.digests import DigestTap, beside, of_file, scheme_of
+from grid.namespace.digests import of_file, scheme_of
 from grid.namespace.finisher import Finisher, undo_open
 from grid.namespace.ports import Event
-from grid.namespace.rings import BEHIND_BYTES, BUFFER_BYTES, DEPTH, RINGS, Ring
+from grid.namespace.reading import OpenForReading
+from grid.namespace.rings import BEHIND_BYTES, BUFFER_BYTES, DEPTH
 from grid.namespace.storage import storage_errors
 from provenance.blocks import BLOCK_BYTES, BlocksSeen, BlockTree
-from resources import FileMissing, PlaceTaken, StagedFile, StoredFile
+from resources import FileMissing, PlaceTaken, StagedFile
 from resources.aligned import aligned_buffer
-
-_WRITING: Final = ThreadPoolExecutor(max_workers=32, thread_name_prefix="write")
 
 
 def new_name() -> str:
     """A name for the staging area that nothing else has; also what a replica token looks like."""
     return str(uuid.uuid4())
-
-
-@dataclass(slots=True)
-class OpenForReading:
-    """A replica being read."""
-
-    path: str
-    data_object: DataObject
-    replica: Replica
-    hierarchy: str
-    file: StoredFile
-    position: int = 0
-    writable: bool = field(default=False, init=False)
-    token: str = ""
-    checksum_wanted: bool = False
-
-    def read_into(self, buffer: memoryview) -> int:
-        with storage_errors():
-            count = self.file.read_into(buffer, self.position)
-        self.position += count
-        return count
-
-    def read_at(self, offset: int, count: int) -> bytes:
-        """Bytes from anywhere; fewer only at the end. Leaves the position."""
-        buffer = memoryview(bytearray(count))
-        with storage_errors():
-            got = self.file.read_into(buffer, offset)
-        return bytes(buffer[:got])
-
-    def size(self) -> int:
-        with storage_errors():
-            return self.file.size()
-
-    def close(self) -> None:
-        self.file.close()
 
 
 @dataclass(slots=True)
@@ -85,11 +48,10 @@ class OpenForWriting:
         truncate: the new content does not begin with the old one.
         source: the replica whose content a change begins with, where that is another one.
         changed: at least one byte was written, or the content was cut.
-        failed: bytes that were to be written are not in the file; what there is will never be the object's content.
+        taps: see the bytes that pass this stream.
         expected_bytes: how much is going to come, -1 where nobody said.
-        blocks: sees the blocks that pass this stream, where a tree is wanted.
         stream: the name of a further stream, for what it saw.
-        behind: writes that other threads carry out, and hash, while the next bytes arrive.
+        behind: its writes; where one failed, what there is will never be the object's content.
     """
 
     context: NamespaceContext
@@ -103,7 +65,7 @@ class OpenForWriting:
     entry: OpenWrite
     owner: bool
     truncate: bool
-    tap: DigestTap | None = None
+    taps: Taps = field(default_factory=Taps)
     append: bool = False
     position: int = 0
     changed: bool = False
@@ -112,14 +74,9 @@ class OpenForWriting:
     source: Replica | None = None
     file: StagedFile | None = None
     ended: bool = False
-    failed: bool = False
-    blocks: BlocksSeen | None = None
     stream: str = ""
     expected_bytes: int = -1
-    behind: "deque[tuple[Future[int], list[Future[None]]]]" = field(default_factory=deque)
-    _seeing: "list[Future[None]]" = field(default_factory=list)
-    _hashing: "list[Future[None]]" = field(default_factory=list)
-    _ring: Ring | None = None
+    behind: Behind = field(default_factory=Behind)
     writable: bool = field(default=True, init=False)
 
     @property
@@ -175,7 +132,7 @@ class OpenForWriting:
             source.close()
         return target
 
-    def write(self, data: bytes | bytearray | memoryview, *, keeps: bool = False) -> int:
+    def write(self, data: Bytes, *, keeps: bool = False) -> int:
         """Write at the position and move it on.
 
         Args:
@@ -186,71 +143,26 @@ class OpenForWriting:
         Raises:
             StorageFull, StorageFailed: some of the bytes, or of those of the write before, may be in the staged file; nobody sees them.
         """
-        self._finish_writes(DEPTH - 1 if keeps else 0)
+        self.behind.finish(DEPTH - 1 if keeps else 0)
         file = self.staged()
         if self.append:
             self.finish_writes()
             self.position = file.size()
         steps.reached("bytes.before")
-        hashed = self._hashed(data)
+        hashed = self.taps.see(self.position, data)
         self.changed = True
-        if keeps and len(data) >= BEHIND_BYTES:
-            self.behind.append((_WRITING.submit(file.write, data, self.position), hashed))
-            self.position += len(data)
-            return len(data)
-        self.failed, had_failed = True, self.failed
-        try:
-            with storage_errors():
-                count = file.write(data, self.position)
-        finally:
-            for one in hashed:
-                one.result()
-        self.failed = had_failed
-        steps.reached("bytes.after")
+        write = partial(file.write, data, self.position)
+        count = len(data)
+        if keeps and count >= BEHIND_BYTES:
+            self.behind.later(write, hashed)
+        else:
+            count = self.behind.now(write, hashed)
         self.position += count
         return count
 
     def room_for(self, count: int) -> tuple[memoryview, bool]:
         """A buffer for the next of so many bytes, and whether `write` may keep it."""
-        if count < BEHIND_BYTES:
-            return memoryview(bytearray(count)), False
-        if self._ring is None:
-            self._ring = RINGS.lend()
-        if self._ring is None:
-            return aligned_buffer(min(count, BUFFER_BYTES)), False
-        self._settle_hashing()  # of buffers whose turn it is again
-        return self._ring.next(count), True
-
-    def _settle_hashing(self) -> None:
-        hashing, self._hashing = self._hashing, []
-        for one in hashing:
-            one.result()
-
-    def _give_ring_back(self) -> None:
-        """Nothing is under way any more."""
-        ring, self._ring = self._ring, None
-        if ring is not None:
-            wait([one for _, hashed in self.behind for one in hashed] + self._hashing + self._seeing)
-            RINGS.take_back(ring)
-
-    def _hashed(self, data: bytes | bytearray | memoryview) -> "list[Future[None]]":
-        """Let the taps see a write; returns what to wait for before its buffer is used again."""
-        found = []
-        if self.tap is not None and (sequence := self.tap.see(self.position, data)) is not None:
-            found.append(sequence)
-        if self.blocks is not None:
-            if len(data) < BEHIND_BYTES:
-                self.blocks.see(self.position, data)
-            else:
-                # parts of blocks are seen in their order; whole ones by several threads
-                view, head = memoryview(data), -self.position % BLOCK_BYTES
-                end = head + (len(view) - head) // BLOCK_BYTES * BLOCK_BYTES
-                self.blocks.see(self.position, view[:head])
-                seeing = beside(self.blocks.see, self.position + head, view[head:end])
-                found.append(seeing)
-                self._seeing = [one for one in self._seeing if not one.done() or one.exception()] + [seeing]
-                self.blocks.see(self.position + end, view[end:])
-        return found
+        return self.behind.room_for(count)
 
     def finish_writes(self) -> None:
         """Return once every byte that was written is in the staged file.
@@ -258,21 +170,7 @@ class OpenForWriting:
         Raises:
             StorageFull, StorageFailed: one is not.
         """
-        self._finish_writes(0)
-
-    def _finish_writes(self, left: int) -> None:
-        while len(self.behind) > left:
-            written, hashed = self.behind.popleft()
-            self.failed, had_failed = True, self.failed
-            with storage_errors():
-                written.result()
-            self.failed = had_failed
-            if left:
-                for one in hashed:
-                    one.result()  # the buffer is used again
-            else:
-                self._hashing += hashed
-            steps.reached("bytes.after")
+        self.behind.finish()
 
     def set_size(self, size_bytes: int) -> None:
         """Cut or extend the content."""
@@ -280,11 +178,7 @@ class OpenForWriting:
         with storage_errors():
             self.staged().truncate(size_bytes)
         self.changed = True
-        if self.blocks is not None:
-            self._settle_blocks()
-            self.blocks.cut(size_bytes)
-        if self.tap is not None and size_bytes:
-            self.tap.broken = True
+        self.taps.cut(size_bytes)
 
     def read_into(self, buffer: memoryview) -> int:
         self.finish_writes()
@@ -315,33 +209,30 @@ class OpenForWriting:
         except BaseException:
             self.abandon()
             raise
-        if self.failed:
+        if self.behind.failed:
             self.abandon()
             return
         self.ended = True
-        self._give_ring_back()
+        self.behind.give_back(self.taps)
         if self.file is not None:
             with storage_errors():
                 if self.changed:
                     self.file.sync()
                 self.file.close()
-        if self.blocks is not None and self.stream:
-            self._settle_blocks()
+        if self.stream and (blocks := self.taps.settled_blocks()) is not None:
             with self.context.database.write(durable=False) as tx:
-                trees.end_stream(tx, self.token, self.stream, self.blocks.records())
+                trees.end_stream(tx, self.token, self.stream, blocks.records())
 
     def abandon(self) -> None:
         """Give up the write: the object is again what it was before."""
         if self.ended:
             return
         self.ended = True
-        # the descriptor is not to be another's while it is written to
-        wait([written for written, _ in self.behind])
-        self.failed = self.failed or any(written.exception() is not None for written, _ in self.behind)
-        self._give_ring_back()
+        self.behind.give_up()  # the descriptor is not to be another's while it is written to
+        self.behind.give_back(self.taps)
         if self.file is not None:
             self.file.close()
-        if not self.owner and not self.failed:
+        if not self.owner and not self.behind.failed:
             return
         with self.context.database.write() as tx:
             entry = leases.open_by_token(tx, self.entry.token)
@@ -361,11 +252,11 @@ class OpenForWriting:
         except BaseException:
             self.abandon()
             raise
-        self._give_ring_back()
+        self.behind.give_back(self.taps)
 
     def _commit(self) -> None:
         self.finish_writes()
-        if self.failed:
+        if self.behind.failed:
             raise StorageFailed(
                 f"bytes of `{self.path}` could not be written; it is again what it was before"
             )
@@ -399,14 +290,14 @@ class OpenForWriting:
 
     def _tree(self, file: StagedFile, size: int) -> BlockTree | None:
         """The tree over the file's blocks: those that no stream saw as a whole are read now."""
-        if self.blocks is None:
+        blocks = self.taps.settled_blocks()
+        if blocks is None:
             return None
-        self._settle_blocks()
         with self.context.database.read() as tx:
             others = trees.streams(tx, self.token)
-        seen = self.blocks if all(records is not None for records in others) else BlocksSeen()
+        seen = blocks if all(records is not None for records in others) else BlocksSeen()
         for records in others:
-            if records is not None and seen is self.blocks:
+            if records is not None and seen is blocks:
                 seen.add(records)
         buffer = aligned_buffer(BLOCK_BYTES)
 
@@ -415,11 +306,6 @@ class OpenForWriting:
                 return buffer[: file.read_into(buffer[:count], offset)]
 
         return seen.tree(size, read)
-
-    def _settle_blocks(self) -> None:
-        seeing, self._seeing = self._seeing, []
-        for one in seeing:
-            one.result()
 
     def _save_tree(self, tx: Transaction, tree: BlockTree | None) -> None:
         if tree is not None:
@@ -487,9 +373,10 @@ class OpenForWriting:
     def _checksum(self, file: StagedFile, size: int) -> str:
         expected = self.expected_checksum
         scheme = scheme_of(expected) if expected else "sha2"
-        if not (self.checksum_wanted or expected or self.tap is not None):
+        tap = self.taps.digest
+        if not (self.checksum_wanted or expected or tap is not None):
             return ""
-        found = self.tap.result(size) if self.tap is not None and self.tap.scheme == scheme else None
+        found = tap.result(size) if tap is not None and tap.scheme == scheme else None
         if found is None:
             with storage_errors():
                 found = of_file(file, scheme)

@@ -10,7 +10,7 @@ from grid.catalog import objects as object_rows
 from grid.catalog.database import Database
 from grid.model import Caller, DataObject
 from grid.namespace import Namespace
-from grid.namespace.data_objects import object_facts
+from grid.namespace.found import object_facts
 from grid.namespace.ports import Event
 from grid.policy import attributes
 from grid.policy.bundles import CheckedBundle

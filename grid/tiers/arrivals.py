@@ -7,7 +7,7 @@ from grid.catalog.database import Transaction
 from grid.errors import NotFound
 from grid.model import Caller
 from grid.namespace import Namespace
-from grid.namespace.data_objects import object_facts
+from grid.namespace.found import object_facts
 from grid.namespace.ports import Event
 from resources.tape.state import Request
 

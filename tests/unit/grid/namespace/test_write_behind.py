@@ -196,7 +196,7 @@ def test_buffers_that_are_used_again_hold_what_is_hashed_until_it_is(zone: Zone,
 
 def test_rings_are_few_and_come_back(zone: Zone, rods, monkeypatch) -> None:
     rings = Rings()
-    monkeypatch.setattr("grid.namespace.transfers.RINGS", rings)
+    monkeypatch.setattr("grid.namespace.behind.RINGS", rings)
     monkeypatch.setattr("grid.namespace.rings.MOST_RINGS", 1)
     for end in ("commit", "abandon"):
         first = opened(zone, rods)
@@ -219,7 +219,7 @@ def test_rings_are_few_and_come_back(zone: Zone, rods, monkeypatch) -> None:
 
 def test_a_ring_comes_back_where_nothing_was_written(zone: Zone, rods, monkeypatch) -> None:
     rings = Rings()
-    monkeypatch.setattr("grid.namespace.transfers.RINGS", rings)
+    monkeypatch.setattr("grid.namespace.behind.RINGS", rings)
     monkeypatch.setattr("grid.namespace.rings.MOST_RINGS", 1)
     zone.namespace.objects.put(rods, PATH, b"before", WriteRequest())
     writing = zone.namespace.objects.open_for_writing(rods, PATH, WriteRequest(truncate=False))
