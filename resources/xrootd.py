@@ -6,10 +6,6 @@
 
 The protocol's rename refuses a name that is taken, so a file that is replaced is moved aside first: who opens it in that moment
 finds none and looks again. A name is as durable as the server makes it; the bytes are synced.
-
-The client is imported when the first driver is used, not before: its threads do not survive a fork.
-
-Source: the XRootD protocol's error numbers (`XProtocol.hh`, XRootD 5.5).
 """
 
 import logging
@@ -21,43 +17,18 @@ from typing import Any, Final
 
 from resources.context import COMMON, Kind, read
 from resources.errors import (
-    Denied,
     FileMissing,
     InvalidVaultPath,
     Offline,
-    OutOfSpace,
-    PermanentResourceError,
     PlaceTaken,
-    ResourceError,
-    TransientResourceError,
 )
 from resources.protocol import RESERVED, Capabilities, Stat, VaultPath
-from resources.read_ahead import FROM_BYTES, Answered, ReadAhead
+from resources.xrootd_file import PIECE_BYTES, TIMEOUT_S, XrootdFile, client, has_no_checksums, require
 
 CONTEXT: Final[dict[str, Kind]] = {**COMMON, "port": "count", "keytab": "path"}
 """What the context string of a resource on an XRootD server may say."""
 
-TIMEOUT_S: Final = 30
 _OLD: Final = ".old"
-_PIECE: Final = 8 << 20
-_UNDER_WAY: Final = 4
-_SERVER_SAID: Final = 400  # XrdCl's status for an error that came from the server
-_ERRORS: Final[dict[int, type[ResourceError]]] = {
-    3005: TransientResourceError,  # kXR_FSError
-    3006: InvalidVaultPath,  # kXR_InvalidRequest
-    3008: OutOfSpace,  # kXR_NoMemory
-    3009: OutOfSpace,  # kXR_NoSpace
-    3010: Denied,  # kXR_NotAuthorized
-    3011: FileMissing,  # kXR_NotFound
-    3014: PlaceTaken,  # kXR_inProgress
-    3015: PlaceTaken,  # kXR_isDirectory
-    3018: PlaceTaken,  # kXR_ItExists
-    3022: Offline,  # kXR_noserver
-    3025: Denied,  # kXR_fsReadOnly
-    3031: Denied,  # kXR_AuthFailed
-    3035: TransientResourceError,  # kXR_TimerExpired
-}
-_NO_CHECKSUMS: Final = frozenset({3013, 3020})  # kXR_Unsupported, kXR_ChkSumErr
 TPC_RETRY_S: Final = 600.0
 """Two servers that did not send each other a file are asked again after so long."""
 
@@ -72,146 +43,6 @@ def server_of(host: str, context: str) -> tuple[str, str]:
     """
     said = read(context, CONTEXT)
     return f"{host}:{said.get('port', 1094)}", str(said.get("keytab", ""))
-
-
-def _client() -> Any:
-    """The XRootD client.
-
-    Raises:
-        Offline: it is not installed.
-    """
-    try:
-        from XRootD import client
-    except ImportError as error:
-        raise Offline(
-            "the XRootD client is not installed; install it: pip install 'beamgrid[xrootd]'"
-        ) from error
-    for name, value in (
-        ("ConnectionWindow", 5),
-        ("ConnectionRetry", 1),
-        ("StreamErrorWindow", 1),
-        ("RequestTimeout", 60),
-    ):
-        client.EnvPutInt(name, value)
-    return client
-
-
-def _require(status: Any, what: str) -> None:
-    """Raise the class that says what a caller can do about a failed request."""
-    if status.ok:
-        return
-    message = f"{what}: {str(status.message).strip()}"
-    if "not a directory" in message.lower():
-        raise PlaceTaken(message)
-    if status.code == _SERVER_SAID:
-        raise _ERRORS.get(int(status.errno), PermanentResourceError)(message)
-    raise Offline(message)
-
-
-class XrootdFile:
-    """An open file on a server. Up to `_UNDER_WAY` writes are under way; what becomes of one is said by the next call."""
-
-    def __init__(self, file: Any, name: str) -> None:
-        self._file = file
-        self._name = name
-        self._open = True
-        self._under_way = 0
-        self._failed: Any = None
-        self._changed = threading.Condition()
-        self._size = -1
-        self._ahead = ReadAhead(self._ask)
-
-    def _ask(self, offset: int, count: int, answered: Answered) -> Any:
-        return self._file.read(offset, count, timeout=TIMEOUT_S, callback=answered)
-
-    def write(self, data: bytes | bytearray | memoryview, offset: int) -> int:
-        view = memoryview(data)
-        self._ahead.forget()
-        self._size = -1
-        for begin in range(0, len(view), _PIECE):
-            self._wait(_UNDER_WAY - 1)
-            piece = bytes(view[begin : begin + _PIECE])
-            with self._changed:
-                self._under_way += 1
-            status = self._file.write(
-                piece, offset + begin, len(piece), timeout=TIMEOUT_S, callback=partial(self._written, piece)
-            )
-            if not status.ok:
-                with self._changed:
-                    self._under_way -= 1
-                _require(status, f"writing `{self._name}`")
-        return len(view)
-
-    def _written(self, _piece: bytes, status: Any, _response: Any, _hosts: Any) -> None:
-        """A write is over; until now its bytes were held for the client, which does not do so itself."""
-        with self._changed:
-            self._under_way -= 1
-            if not status.ok:
-                self._failed = status
-            self._changed.notify_all()
-
-    def _wait(self, left: int) -> None:
-        """Return once no more than so many writes are under way.
-
-        Raises:
-            ResourceError: as what one of them met.
-        """
-        with self._changed:
-            while self._under_way > left:
-                self._changed.wait()
-            failed, self._failed = self._failed, None
-        if failed is not None:
-            _require(failed, f"writing `{self._name}`")
-
-    def read_into(self, buffer: bytearray | memoryview, offset: int) -> int:
-        self._wait(0)
-        view = memoryview(buffer)
-        done = 0
-        while done < len(view):
-            count = min(len(view) - done, _PIECE)
-            status, piece = self._ahead.take(offset + done, count) or self._file.read(
-                offset + done, count, timeout=TIMEOUT_S
-            )
-            _require(status, f"reading `{self._name}`")
-            if not piece:
-                break
-            view[done : done + len(piece)] = piece
-            done += len(piece)
-            if len(piece) == count and count >= FROM_BYTES:
-                if self._size < 0:
-                    self._size = self.size()
-                self._ahead.went_on(offset + done, count, self._size)
-        return done
-
-    def size(self) -> int:
-        self._wait(0)
-        status, found = self._file.stat(force=True, timeout=TIMEOUT_S)
-        _require(status, f"looking at `{self._name}`")
-        return int(found.size)
-
-    def truncate(self, size_bytes: int) -> None:
-        self._wait(0)
-        self._ahead.forget()
-        self._size = -1
-        status, _ = self._file.truncate(size_bytes, timeout=TIMEOUT_S)
-        _require(status, f"truncating `{self._name}`")
-
-    def sync(self) -> None:
-        self._wait(0)
-        status, _ = self._file.sync(timeout=TIMEOUT_S)
-        _require(status, f"syncing `{self._name}`")
-
-    def descriptor(self) -> int | None:
-        return None
-
-    def close(self) -> None:
-        if self._open:
-            self._open = False
-            with self._changed:
-                while self._under_way:
-                    self._changed.wait()
-            self._ahead.forget()
-            self._file.close(timeout=TIMEOUT_S)
 
 
 class XrootdDriver:
@@ -240,7 +71,7 @@ class XrootdDriver:
             if self._connection is None:
                 if self._keytab:
                     os.environ.update({"XrdSecPROTOCOL": "sss", "XrdSecSSSKT": self._keytab})
-                self._connection = _client().FileSystem(self._address)
+                self._connection = client().FileSystem(self._address)
             return self._connection
 
     @classmethod
@@ -303,11 +134,11 @@ class XrootdDriver:
             "new": OpenFlags.NEW | OpenFlags.UPDATE | OpenFlags.MAKEPATH, "update": OpenFlags.UPDATE, "read": OpenFlags.READ,
         }[how]  # fmt: skip
         _ = self._fs  # the keytab is in the environment by now
-        file = _client().File()
+        file = client().File()
         # a staged file is read, and written by several, while it is open: the grid itself says who may
         hint = f"?oss.asize={size_bytes}" if size_bytes > 0 else ""  # the server looks for room, or refuses
         status, _ = file.open(self._url(path) + hint, flags | OpenFlags.FORCE, timeout=TIMEOUT_S)
-        _require(status, f"opening `{path}`")
+        require(status, f"opening `{path}`")
         return XrootdFile(file, path)
 
     def _make_folder(self, path: str) -> None:
@@ -315,11 +146,11 @@ class XrootdDriver:
 
         status, _ = self._fs.mkdir(path, MkDirFlags.MAKEPATH, timeout=TIMEOUT_S)
         if not status.ok and not self._is_folder(path):
-            _require(status, f"making the folder `{path}`")
+            require(status, f"making the folder `{path}`")
 
     def _stat(self, path: str) -> Any:
         status, found = self._fs.stat(path, timeout=TIMEOUT_S)
-        _require(status, f"looking at `{path}`")
+        require(status, f"looking at `{path}`")
         return found
 
     def _is_folder(self, path: str) -> bool:
@@ -340,11 +171,11 @@ class XrootdDriver:
     def _remove(self, path: str) -> None:
         status, _ = self._fs.rm(path, timeout=TIMEOUT_S)
         if not status.ok and self._exists(path):
-            _require(status, f"removing `{path}`")
+            require(status, f"removing `{path}`")
 
     def _rename(self, source: str, target: str) -> None:
         status, _ = self._fs.mv(source, target, timeout=TIMEOUT_S)
-        _require(status, f"moving `{source}` to `{target}`")
+        require(status, f"moving `{source}` to `{target}`")
 
     def _read_marker(self) -> str:
         file = self._open(self._own("resource-id"), "read")
@@ -400,9 +231,9 @@ class XrootdDriver:
 
         path = self._staged(staged) if staged else self._at(VaultPath.of(place))
         status, answer = self._fs.query(QueryCode.CHECKSUM, path, timeout=600)
-        if not status.ok and status.code == _SERVER_SAID and int(status.errno) in _NO_CHECKSUMS:
+        if has_no_checksums(status):
             return ""
-        _require(status, f"asking for the checksum of `{path}`")
+        require(status, f"asking for the checksum of `{path}`")
         return bytes(answer).decode("ascii", "replace").strip("\0\n ")
 
     def stage(self, name: str, size_bytes: int = -1) -> XrootdFile:
@@ -420,7 +251,7 @@ class XrootdDriver:
         try:
             copy = self.stage(name)
             try:
-                buffer, offset = memoryview(bytearray(_PIECE)), 0
+                buffer, offset = memoryview(bytearray(PIECE_BYTES)), 0
                 while count := original.read_into(buffer, offset):
                     copy.write(buffer[:count], offset)
                     offset += count
@@ -439,14 +270,14 @@ class XrootdDriver:
             ResourceError: one of the servers does not do that; nothing is staged then.
         """
         target = self._staged(name)
-        process = _client().CopyProcess()
+        process = client().CopyProcess()
         process.add_job(source, self._url(target), thirdparty="only", mkdir=True, force=True)
         status = process.prepare()
         if status.ok:
             status, _ = process.run()
         if not status.ok:
             self._remove(target)
-        _require(status, f"copying `{source}` to `{target}`")
+        require(status, f"copying `{source}` to `{target}`")
         return self.open_staged(name)
 
     def place(self, name: str, place: VaultPath) -> None:
@@ -509,5 +340,5 @@ class XrootdDriver:
         from XRootD.client.flags import DirListFlags
 
         status, listing = self._fs.dirlist(self._own("staging"), DirListFlags.STAT, timeout=TIMEOUT_S)
-        _require(status, f"listing the staging area of `{self._vault}`")
+        require(status, f"listing the staging area of `{self._vault}`")
         return [(entry.name, float(entry.statinfo.modtime)) for entry in listing]

@@ -13,7 +13,8 @@ from grid.namespace import TrimRequest, WriteRequest
 from grid.namespace.copying import Copying
 from grid.namespace.ports import Event
 from resources import PermanentResourceError
-from resources.xrootd import XrootdDriver, XrootdFile
+from resources.xrootd import XrootdDriver
+from resources.xrootd_file import XrootdFile
 from tests.xrootd_server import XrootdServer, own_server
 
 HOME = "/tempZone/home/rods"
