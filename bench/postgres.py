@@ -21,14 +21,14 @@ class Postgres:
     address: str
     pid: int
 
-    def new_database(self, name: str) -> str:
-        """Make an empty database; its URL."""
+    def new_database(self, name: str, *, template: str = "template1") -> str:
+        """Make a database like another one, which is empty where none is named; its URL."""
         import psycopg
 
         with psycopg.connect(
             f"{self.address.replace('+psycopg', '')}/postgres", autocommit=True
         ) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return f"{self.address}/{name}"
 
     def cpu_s(self) -> float:
@@ -54,8 +54,11 @@ def binaries() -> Path | None:
 
 
 @contextmanager
-def own_postgres() -> Iterator[Postgres]:
+def own_postgres(*settings: str) -> Iterator[Postgres]:
     """Run a server for the block.
+
+    Args:
+        settings: of the server, such as `fsync=off`; those that it comes with otherwise.
 
     Raises:
         FileNotFoundError: none is installed.
@@ -77,6 +80,7 @@ def own_postgres() -> Iterator[Postgres]:
         [str(programs / "initdb"), "-D", str(data), "-U", USER, "-A", "trust", "-E", "UTF8"], **run
     )
     options = f"-c listen_addresses=127.0.0.1 -p {port} -k {folder} -c max_connections=200"
+    options += "".join(f" -c {setting}" for setting in settings)
     control = [str(programs / "pg_ctl"), "-D", str(data)]
     subprocess.run([*control, "-w", "-l", str(folder / "log"), "-o", options, "start"], **run)
     try:

@@ -15,6 +15,7 @@ import pytest
 from bench.postgres import Postgres, binaries, own_postgres
 from grid import app, config
 from grid.app import Zone
+from tests.tables import database_with_tables, tables_are_there
 
 SOAK = os.environ.get("BEAMGRID_SOAK") == "1"
 DATA = Path(os.environ["BEAMGRID_TEST_DATA"]) if os.environ.get("BEAMGRID_TEST_DATA") else None
@@ -71,16 +72,11 @@ class Served:
 
 
 def make_zone(folder: Path, catalog: str = "", policy: str = "") -> None:
-    app.initialise(
-        folder,
-        zone="tempZone",
-        admin="rods",
-        password="rods",
-        host="127.0.0.1",
-        port=0,
-        catalog=catalog,
-        policy=policy,
-    )
+    """A zone whose catalog is one of SQLite, or in a `new_database`."""
+    with tables_are_there(folder, catalog):
+        app.initialise(
+            folder, zone="tempZone", admin="rods", password="rods", host="127.0.0.1", port=0, catalog=catalog, policy=policy,
+        )  # fmt: skip
 
 
 def serve(folder: Path, *, env: dict[str, str] | None = None, workers: int = 1) -> Served:
@@ -114,7 +110,7 @@ def postgres() -> Iterator[Postgres]:
     """A PostgreSQL server that the tests started; each use makes a database of its own."""
     if binaries() is None:
         pytest.skip("no PostgreSQL server is installed (sudo apt-get install postgresql)")
-    with own_postgres() as running:
+    with own_postgres("fsync=off") as running:  # tests kill processes; none cuts the power
         yield running
 
 
@@ -122,7 +118,8 @@ _databases = iter(range(1, 100_000))
 
 
 def new_database(server: Postgres) -> str:
-    return server.new_database(f"t{os.getpid()}_{next(_databases)}")
+    """A database for `make_zone`."""
+    return database_with_tables(server, f"t{os.getpid()}_{next(_databases)}")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -11,17 +11,26 @@ from grid.catalog.database import Database
 from grid.cli import main as beamgrid
 from grid.errors import SchemaMismatch
 from grid.namespace import WriteRequest
-from tests.conftest import make_zone
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_catalog(request: pytest.FixtureRequest) -> str:
+    """A catalog without tables, of each kind; SQLite's is empty, the zone's own default."""
+    if request.param == "sqlite":
+        return ""
+    return request.getfixturevalue("postgres").new_database("of_the_first_version")
 
 
 def test_a_zone_of_the_first_version_is_upgraded(
-    tmp_path: Path, catalog_url: str, capsys, monkeypatch
+    tmp_path: Path, empty_catalog: str, capsys, monkeypatch
 ) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(schema, "newest_revision", lambda: "0001")
         upgrade = command.upgrade
         patched.setattr(command, "upgrade", lambda configuration, revision: upgrade(configuration, "0001"))
-        make_zone(tmp_path / "zone", catalog_url)
+        app.initialise(
+            tmp_path / "zone", zone="tempZone", admin="rods", password="rods", host="127.0.0.1", port=0, catalog=empty_catalog
+        )  # fmt: skip
     database = Database(config.load(tmp_path / "zone").catalog_url(tmp_path / "zone"))
     with database.write() as tx:
         tx.run(
