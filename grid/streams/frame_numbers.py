@@ -8,7 +8,7 @@ class FrameNumbers:
         self._have = bytearray()
 
     def __contains__(self, number: int) -> bool:
-        return number < len(self._have) and bool(self._have[number])
+        return 0 <= number < len(self._have) and bool(self._have[number])
 
     def add(self, first: int, last: int = -1) -> None:
         """Put in a number, or a run of them."""

@@ -160,12 +160,14 @@ class Head:
         series: its name.
         stream: of a beginning: its number; 0 otherwise.
         token: of a beginning: the word that shows the right to send.
+        number: of an image's frame; -1 otherwise.
     """
 
     type: str
     series: str
     stream: int = 0
     token: str = ""
+    number: int = -1
 
 
 def head(parts: Sequence[Part]) -> Head:
@@ -179,7 +181,8 @@ def head(parts: Sequence[Part]) -> Head:
         return Head("", "")
     kind, series = str(said.get("type")), str(said.get("series"))
     if kind != "start":
-        return Head(kind, series)
+        number = said.get("number")
+        return Head(kind, series, number=number if type(number) is int else -1)
     stream, token = said.get("stream"), said.get("token")
     if type(stream) is not int or not isinstance(token, str):
         raise MessageRefused("found a beginning without the stream and the token that opening it gave")

@@ -2,6 +2,7 @@
 
 import secrets
 import time
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 import zmq
@@ -14,6 +15,7 @@ from grid.streams.words import DECTRIS, OWN
 WAITING_MESSAGES: Final = 16
 MOST_MESSAGE: Final = 2 << 30
 LINGER_MS: Final = 1000
+MOST_AT_ONCE: Final = 64
 
 
 Mark = tuple[int, int]
@@ -39,12 +41,13 @@ class Intake(Protocol):
     def acknowledge(self, mark: Mark) -> None:
         """Tell who sends that the images up to a mark are on stable storage, or were not wanted. Any thread may."""
 
-    def end(self, series: str, reason: str) -> None:
+    def end(self, series: str, reason: str, has_taken: Callable[[int], bool]) -> None:
         """Receive no more: what is sent from now on is for others.
 
         Args:
             series: that ended.
             reason: why, where it was not by its own end.
+            has_taken: whether a frame of a number came.
         """
 
     def settle(self, reason: str) -> None:
@@ -112,7 +115,7 @@ class DectrisIntake:
     def answer(self) -> None:
         """A detector does not listen."""
 
-    def end(self, series: str, reason: str) -> None:
+    def end(self, series: str, reason: str, has_taken: Callable[[int], bool]) -> None:
         self._socket.close()
 
     def settle(self, reason: str) -> None:
@@ -153,6 +156,7 @@ class OwnIntake:
         self._credit = credit
         self._series = ""
         self._reason = ""
+        self._has_taken: Callable[[int], bool] = lambda number: False
         self._is_over = self._is_settled = self._is_whole = False
         self._known: bytes | None = None
         self._last = b""
@@ -194,7 +198,7 @@ class OwnIntake:
         if self._last != self._known:
             self._send(self._last, {"unknown": "show the beginning of the series first"})
             return False
-        if self._is_over and (self._is_whole or self._reason):
+        if self._is_over and (self._is_whole or self._reason or not self._was_taken(head)):
             return self._refuses_more()
         self._images += 1
         self._is_whole = head.type == "end"
@@ -210,6 +214,10 @@ class OwnIntake:
         self._sender, self._images, self._stored, self._told = self._sender + 1, 0, 0, -1
         self._is_whole = False
         return True
+
+    def _was_taken(self, head: framed.Head) -> bool:
+        """Whether a message came before the end: a program that goes on where nobody takes what it sends must be told so."""
+        return head.type == "end" or self._has_taken(head.number)
 
     def _refuses_more(self) -> bool:
         if self._is_settled:  # who sends is first told how much of it is stored
@@ -228,9 +236,9 @@ class OwnIntake:
         if mark[0] == self._sender:
             self._stored = max(self._stored, mark[1])
 
-    def end(self, series: str, reason: str) -> None:
+    def end(self, series: str, reason: str, has_taken: Callable[[int], bool]) -> None:
         """Who sends still waits for answers; who did not hear the last one shows the beginning again, and sends what is there already."""
-        self._series, self._reason, self._is_over = series, reason, True
+        self._series, self._reason, self._has_taken, self._is_over = series, reason, has_taken, True
 
     def settle(self, reason: str) -> None:
         self._reason = reason
@@ -256,8 +264,10 @@ class OwnIntake:
             self._send(self._known, {"session": self._session, "stored": self._told, "credit": self._credit})
 
     def _hear_again(self) -> None:
-        """Take what comes after the end: everything before it was taken, and is stored once that is settled."""
-        while self._socket.poll(0):
+        """Take what comes after the end: what came before it is stored once that is settled."""
+        for _ in range(MOST_AT_ONCE):
+            if not self._socket.poll(0):
+                break
             frames = self._socket.recv_multipart(copy=False)
             self._last = frames[0].bytes
             self._is_claimed([frame.buffer for frame in frames[1:]])

@@ -129,7 +129,7 @@ def test_who_asks_again_after_the_end_hears_what_is_stored() -> None:
     intake = OwnIntake("tcp://127.0.0.1:*", 5, "t", credit=64)
     socket = context.socket(zmq.DEALER)
     socket.connect(intake.address)
-    intake.end("s1", "")
+    intake.end("s1", "", {0}.__contains__)
     ended = threading.Event()
 
     def answering() -> None:
@@ -146,6 +146,8 @@ def test_who_asks_again_after_the_end_hears_what_is_stored() -> None:
         assert socket.poll(3000)
         assert decode(socket.recv())["stored"] == 1
         assert intake.is_owed, "the end did not come yet"
+        other = Image("s1", 1, {"threshold_1": payload})
+        assert "its series s1 ended" in spoken(socket, other)[0]["refused"], "nobody takes it any more"
         (whole,) = spoken(socket, End("s1"))
         assert (whole["stored"], intake.is_owed) == (2, False)
         assert "its series s1 ended" in spoken(socket, frame)[0]["refused"]

@@ -188,7 +188,7 @@ def test_any_bytes_are_refused_or_read(data: bytes) -> None:
 
 def test_only_the_head_of_a_beginning_claims_a_stream() -> None:
     payload = Payload(memoryview(bytes(5760)), SHAPE, numpy.dtype("u2"))
-    assert framed.head(framed.encoded(Image("s", 0, {"a": payload}))) == framed.Head("image", "s")
+    assert framed.head(framed.encoded(Image("s", 0, {"a": payload}))) == framed.Head("image", "s", number=0)
     assert framed.head(framed.encoded(End("s"))) == framed.Head("end", "s")
     assert framed.head(framed.encoded(start(1), stream=5, token="t")) == framed.Head("start", "s1", 5, "t")
     assert framed.head([encode([1])]) == framed.head([]) == framed.Head("", "")
