@@ -17,6 +17,7 @@ def bright(frame: Frame, level: float = 2.5):
     return {"count": count, "mean": total / count}
 '''
 
+# What it sums stays of the size of what it is made of: the difference of large numbers that are nearly the same is another one in single precision.
 EVERYTHING = '''VERSION = "2.1"
 
 
@@ -53,7 +54,7 @@ def everything(frame: Frame, dark: Image, level: float = 2.5, radius: between(1,
                     around += int(frame[y + dy, x + dx])
         if 3 * mean < around <= 1000000000:
             near += 1
-        spread += (frame[y, x] - mean) ** 2
+        spread += ((frame[y, x] - mean) / (1 + highest)) ** 2
         bins[int(frame[y, x]) + int(frame[y, x - 1])] += 1
     return {
         "count": count, "mean": mean, "lowest": lowest, "highest": highest, "near": near, "spread": spread / max(count, 1), "corrected": corrected,
