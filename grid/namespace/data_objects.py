@@ -23,7 +23,7 @@ from grid.namespace.context import NamespaceContext
 from grid.namespace.creation import DecidedObject, NewObjects, ObjectChanged, WriteRequest, new_replica
 from grid.namespace.digests import of_bytes, scheme_of
 from grid.namespace.finisher import Finisher
-from grid.namespace.found import find, object_facts
+from grid.namespace.found import object_facts
 from grid.namespace.opening import Openings
 from grid.namespace.ports import Event
 from grid.namespace.reading import OpenForReading
@@ -57,14 +57,6 @@ class DataObjects:
         self._openings = Openings(context, finisher, self._new)
 
     # -- looking ---------------------------------------------------------------------------------------------
-
-    def find(self, tx: Transaction, path: str) -> DataObject:
-        """The data object at a path.
-
-        Raises:
-            NotFound: there is none (-808000).
-        """
-        return find(tx, path)
 
     def stat(self, caller: Caller, text: str, *, only: str = "") -> ObjectStat:
         """What is at a path, as far as the caller may know.

@@ -7,6 +7,7 @@ from grid import paths
 from grid.catalog import leases, trees
 from grid.catalog import objects as object_rows
 from grid.catalog.database import Transaction
+from grid.catalog.leases import OpenWrite
 from grid.codes import Status
 from grid.errors import (
     AlreadyExists,
@@ -149,17 +150,7 @@ class Openings:
         with self._context.database.write(durable=False) as tx:
             self._context.policy.confirm(tx, event)
             current = self._claim(tx, found)
-            previous = {r.number: int(r.status) for r in current.replicas}
-            entry = new_entry(
-                found.id,
-                replica.number,
-                self._context.lease_id,
-                is_new=False,
-                previous=previous,
-                reservation=request.reservation,
-            )
-            leases.insert_open(tx, entry)
-            object_rows.update_replica(tx, found.id, -1, status=int(ReplicaStatus.WRITE_LOCKED))
+            entry = self._begin(tx, current, replica.number, request, is_new=False)
             object_rows.update_replica(tx, found.id, replica.number, status=int(ReplicaStatus.INTERMEDIATE))
         return OpenForWriting(
             self._context, self._finisher, caller, path, found, replica, leaf, tree.hierarchy(leaf.id), entry,
@@ -191,6 +182,18 @@ class Openings:
             raise ObjectChanged  # the policy judged another state of the object
         return current
 
+    def _begin(
+        self, tx: Transaction, current: DataObject, number: int, request: WriteRequest, *, is_new: bool
+    ) -> OpenWrite:
+        """Note who writes which replica, and what to go back to; the object's replicas are locked."""
+        previous = {r.number: int(r.status) for r in current.replicas}
+        entry = new_entry(
+            current.id, number, self._context.lease_id, is_new=is_new, previous=previous, reservation=request.reservation,
+        )  # fmt: skip
+        leases.insert_open(tx, entry)
+        object_rows.update_replica(tx, current.id, -1, status=int(ReplicaStatus.WRITE_LOCKED))
+        return entry
+
     def _open_further(
         self, caller: Caller, path: str, found: DataObject, tree: Tree, request: WriteRequest
     ) -> OpenForWriting:
@@ -203,17 +206,7 @@ class Openings:
             self._context.policy.confirm(tx, event)
             current = self._claim(tx, found)
             number = max(r.number for r in current.replicas) + 1
-            previous = {r.number: int(r.status) for r in current.replicas}
-            entry = new_entry(
-                found.id,
-                number,
-                self._context.lease_id,
-                is_new=True,
-                previous=previous,
-                reservation=request.reservation,
-            )
-            leases.insert_open(tx, entry)
-            object_rows.update_replica(tx, found.id, -1, status=int(ReplicaStatus.WRITE_LOCKED))
+            entry = self._begin(tx, current, number, request, is_new=True)
             replica = replace(
                 new_replica(leaf, request, tx.timestamp, ReplicaStatus.INTERMEDIATE),
                 data_id=found.id,

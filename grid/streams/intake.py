@@ -41,17 +41,20 @@ class Intake(Protocol):
     def acknowledge(self, mark: Mark) -> None:
         """Tell who sends that the images up to a mark are on stable storage, or were not wanted. Any thread may."""
 
-    def end(self, series: str, reason: str, has_taken: Callable[[int], bool]) -> None:
+    def end(self, series: str, has_taken: Callable[[int], bool]) -> None:
         """Receive no more: what is sent from now on is for others.
 
         Args:
             series: that ended.
-            reason: why, where it was not by its own end.
             has_taken: whether a frame of a number came.
         """
 
     def settle(self, reason: str) -> None:
-        """Everything up to the end is on stable storage, or will never be for a reason. Any thread may say so."""
+        """Everything up to the end is on stable storage; any thread may say so.
+
+        Args:
+            reason: why it ended, where that was not its own end.
+        """
 
     @property
     def is_owed(self) -> bool:
@@ -115,7 +118,7 @@ class DectrisIntake:
     def answer(self) -> None:
         """A detector does not listen."""
 
-    def end(self, series: str, reason: str, has_taken: Callable[[int], bool]) -> None:
+    def end(self, series: str, has_taken: Callable[[int], bool]) -> None:
         self._socket.close()
 
     def settle(self, reason: str) -> None:
@@ -198,7 +201,7 @@ class OwnIntake:
         if self._last != self._known:
             self._send(self._last, {"unknown": "show the beginning of the series first"})
             return False
-        if self._is_over and (self._is_whole or self._reason or not self._was_taken(head)):
+        if self._is_over and (self._is_whole or not self._was_taken(head)):
             return self._refuses_more()
         self._images += 1
         self._is_whole = head.type == "end"
@@ -222,8 +225,11 @@ class OwnIntake:
     def _refuses_more(self) -> bool:
         if self._is_settled:  # who sends is first told how much of it is stored
             self._tell()
-            self.refuse(f"the stream takes no more: {self._reason or f'its series {self._series} ended'}")
+            self.refuse(self._over())
         return False
+
+    def _over(self) -> str:
+        return f"the stream takes no more: {self._reason or f'its series {self._series} ended'}"
 
     def refuse(self, reason: str) -> None:
         self._send(self._last, {"refused": reason})
@@ -236,9 +242,9 @@ class OwnIntake:
         if mark[0] == self._sender:
             self._stored = max(self._stored, mark[1])
 
-    def end(self, series: str, reason: str, has_taken: Callable[[int], bool]) -> None:
+    def end(self, series: str, has_taken: Callable[[int], bool]) -> None:
         """Who sends still waits for answers; who did not hear the last one shows the beginning again, and sends what is there already."""
-        self._series, self._reason, self._has_taken, self._is_over = series, reason, has_taken, True
+        self._series, self._has_taken, self._is_over = series, has_taken, True
 
     def settle(self, reason: str) -> None:
         self._reason = reason
@@ -253,9 +259,9 @@ class OwnIntake:
         if self._is_over:
             self._hear_again()
         self._tell()
-        if self._known is not None and self._is_settled and self._reason and not self._is_whole:
-            self._last, self._is_whole = self._known, True
-            self._refuses_more()
+        if self._known is not None and self._is_settled and self._reason:
+            self._send(self._known, {"refused": self._over()})
+            self._known = None
 
     def _tell(self) -> None:
         """Say how much is stored, where that is news."""

@@ -104,7 +104,7 @@ class Pipeline:
     def _finish(self) -> Outcome:
         started = self._sieve.start
         series = started.series if started is not None else ""
-        self._intake.end(series, self._outcome.reason, self._sieve.seen.__contains__)
+        self._intake.end(series, self._sieve.seen.__contains__)
         self._to_store.put(None)
         for thread in self._threads:
             while thread.is_alive():

@@ -13,6 +13,7 @@ import pytest
 from grid.app import Zone
 from grid.errors import CatalogUnavailable, ResourceUnavailable, StorageFailed, StorageFull
 from grid.namespace import WriteRequest
+from grid.namespace.found import find
 from grid.namespace.replicas import Replicas
 from resources import OutOfSpace
 from resources.disk import DiskFile
@@ -157,7 +158,7 @@ def test_a_vault_that_is_mounted_read_only_refuses_writes_and_serves_reads(
         reading.close()
     space.objects.put(rods, path, b"new", WriteRequest(size_bytes=3))
     with zone.database.read() as tx:
-        assert [r.size_bytes for r in space.objects.find(tx, path).replicas] == [3]
+        assert [r.size_bytes for r in find(tx, path).replicas] == [3]
         assert tx.value("SELECT count(*) FROM data_objects WHERE name = 'b'") == 0
 
 

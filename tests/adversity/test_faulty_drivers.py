@@ -10,6 +10,7 @@ from grid.app import Drivers, Zone
 from grid.errors import GridError
 from grid.model import Resource
 from grid.namespace import TrimRequest, WriteRequest
+from grid.namespace.found import find
 from resources import Denied, Driver, OutOfSpace, TransientResourceError
 from resources.wrappers import Faulty
 from tests.conftest import make_zone
@@ -52,7 +53,7 @@ def away_and_back(zone: Zone, rods, path: str) -> None:
     copied(zone, rods, path)
     with zone.database.read() as tx:
         tree = zone.namespace.context.storage.tree(tx)
-        found = zone.namespace.objects.find(tx, path)
+        found = find(tx, path)
     for replica in found.replicas:
         if tree.by_id[replica.resource_id].name == "tested":
             zone.namespace.replicas.trim(rods, path, TrimRequest(replica_number=replica.number))

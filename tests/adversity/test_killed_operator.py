@@ -13,6 +13,7 @@ from grid import app
 from grid.app import Zone
 from grid.errors import NotOnline
 from grid.namespace import WriteRequest
+from grid.namespace.found import find
 from tests.conftest import make_zone
 
 HOME = "/tempZone/home/rods"
@@ -41,7 +42,7 @@ def operate(zone: Zone, env: dict[str, str], seconds: float) -> int:
 
 def residency(zone: Zone, path: str) -> str:
     with zone.database.read() as tx:
-        return zone.namespace.objects.find(tx, path).replicas[0].residency
+        return find(tx, path).replicas[0].residency
 
 
 def content(zone: Zone, rods, path: str) -> bytes:

@@ -10,6 +10,7 @@ from grid.catalog import trees as rows
 from grid.errors import ChecksumMismatch
 from grid.model import ReplicaStatus
 from grid.namespace import WriteRequest, trees
+from grid.namespace.found import find
 from grid.namespace.transfers import OpenForWriting
 from provenance import blocks
 from provenance.blocks import BLOCK_BYTES, tree_of
@@ -44,7 +45,7 @@ def read_again(monkeypatch) -> list[int]:
 
 def recorded(space, path: str = PATH):
     with space.context.database.read() as tx:
-        return rows.of_object(tx, space.objects.find(tx, path).id)
+        return rows.of_object(tx, find(tx, path).id)
 
 
 def content(size: int = SIZE) -> memoryview:
@@ -178,7 +179,7 @@ def test_a_copy_is_made_only_of_what_was_stored(
     with pytest.raises(ChecksumMismatch, match="bytes 0 to 1048575 are not those that were stored"):
         space.replicas.replicate(rods, PATH, "other")
     with space.context.database.read() as tx:
-        (replica,) = space.objects.find(tx, PATH).replicas
+        (replica,) = find(tx, PATH).replicas
     assert replica.status is ReplicaStatus.STALE
     assert list((tmp_path / "other/.beamgrid/staging").iterdir()) == []
     space.objects.put(rods, f"{HOME}/b", data, WriteRequest(size_bytes=SIZE))

@@ -8,6 +8,7 @@ from grid.app import Zone
 from grid.errors import InvalidArgument, QuotaExceeded, ResourceUnavailable
 from grid.model import ReplicaStatus
 from grid.namespace import TrimRequest, WriteRequest
+from grid.namespace.found import find
 from grid.policy.keeping import Keeper
 
 HOME = "/tempZone/home/rods"
@@ -46,7 +47,7 @@ class Tree:
     def on(self, path: str) -> dict[str, ReplicaStatus]:
         with self.zone.database.read() as tx:
             tree = self.space.context.storage.tree(tx)
-            found = self.space.objects.find(tx, path)
+            found = find(tx, path)
         return {tree.by_id[r.resource_id].name: r.status for r in found.replicas}
 
     def keep(self) -> None:

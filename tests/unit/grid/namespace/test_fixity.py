@@ -10,6 +10,7 @@ from grid.catalog import scrubs
 from grid.errors import ChecksumMismatch, InvalidArgument, NotFound
 from grid.model import ReplicaStatus
 from grid.namespace import WriteRequest
+from grid.namespace.found import find
 from grid.tiers.scrubbing import Pacer, Scrubber
 
 HOME = "/tempZone/home/rods"
@@ -49,7 +50,7 @@ class Disks:
 
     def on(self, path: str) -> list[ReplicaStatus]:
         with self.zone.database.read() as tx:
-            return [r.status for r in self.space.objects.find(tx, path).replicas]
+            return [r.status for r in find(tx, path).replicas]
 
 
 @pytest.fixture

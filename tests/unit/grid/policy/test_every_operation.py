@@ -20,6 +20,7 @@ from grid.namespace import (
     TrimRequest,
     WriteRequest,
 )
+from grid.namespace.found import find
 from grid.tiers.arrivals import Arrivals
 from grid.tiers.libraries import Libraries
 from grid.tiers.operator import TapeOperator
@@ -82,7 +83,7 @@ def attested(zone: Zone) -> str:
 def seen_tree(zone: Zone, rods) -> None:
     """The tree of an object that has one."""
     with zone.database.write() as tx:
-        found = zone.namespace.objects.find(tx, OBJECT)
+        found = find(tx, OBJECT)
         trees.save(tx, found.id, tree_of([b"old"]))
     zone.namespace.fixity.tree(rods, OBJECT)
 
@@ -99,12 +100,12 @@ def on_tape(zone: Zone, rods) -> str:
     )
     deadline = time.monotonic() + 10
     with zone.database.read() as tx:
-        found = zone.namespace.objects.find(tx, f"{HOME}/t")
+        found = find(tx, f"{HOME}/t")
     while not found.replicas[0].is_offline:
         assert time.monotonic() < deadline
         operator.step()
         with zone.database.read() as tx:
-            found = zone.namespace.objects.find(tx, f"{HOME}/t")
+            found = find(tx, f"{HOME}/t")
     return f"{HOME}/t"
 
 

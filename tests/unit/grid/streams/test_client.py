@@ -129,7 +129,7 @@ def test_who_asks_again_after_the_end_hears_what_is_stored() -> None:
     intake = OwnIntake("tcp://127.0.0.1:*", 5, "t", credit=64)
     socket = context.socket(zmq.DEALER)
     socket.connect(intake.address)
-    intake.end("s1", "", {0}.__contains__)
+    intake.end("s1", {0}.__contains__)
     ended = threading.Event()
 
     def answering() -> None:

@@ -12,6 +12,7 @@ from grid.catalog.space import CatalogAccount
 from grid.errors import InvalidArgument, NotFound, NotPrivileged, StorageFull
 from grid.model import Resource
 from grid.namespace import WriteRequest
+from grid.namespace.found import find
 from grid.policy import bundles
 from grid.policy.keeping import Keeper
 from grid.tiers.buffers import BufferKeeper
@@ -93,7 +94,7 @@ def test_what_has_a_copy_elsewhere_leaves_when_the_buffer_fills(buffer: Buffer) 
     assert buffer.keeper.step() == 1
     assert buffer.names() == {"alone", "new", "more"}
     with buffer.zone.database.read() as tx:
-        found = buffer.space.objects.find(tx, f"{HOME}/old")
+        found = find(tx, f"{HOME}/old")
     assert [replica.number for replica in found.replicas] == [1]
 
 

@@ -11,6 +11,7 @@ from grid.app import Zone
 from grid.errors import NotOnline, ResourceUnavailable
 from grid.model import ReplicaStatus
 from grid.namespace import WriteRequest
+from grid.namespace.found import find
 from grid.tiers.computing import DaskComputing
 from grid.tiers.scrubbing import Pacer, Scrubber
 from resources import FileMissing
@@ -87,7 +88,7 @@ def test_a_copy_and_a_scrub_are_as_in_process(zone: Zone, rods, computing: Count
     (shown,) = zone.host.call(rods, "scrub_show", {})
     assert (shown["checked"], shown["bad"], shown["read_bytes"], computing.done) == (3, 1, 1_200_000, 6)
     with zone.database.read() as tx:
-        assert [r.status for r in space.objects.find(tx, paths[1]).replicas] == [
+        assert [r.status for r in find(tx, paths[1]).replicas] == [
             ReplicaStatus.GOOD,
             ReplicaStatus.STALE,
         ]

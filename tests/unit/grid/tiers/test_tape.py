@@ -10,6 +10,7 @@ from grid.app import Zone
 from grid.errors import AccessDenied, InvalidArgument, NotFound, NotOnline
 from grid.model import Avu, ReplicaStatus
 from grid.namespace import ChecksumRequest, MetadataOperation, Subject, TrimRequest, WriteRequest
+from grid.namespace.found import find
 from grid.policy import bundles
 from grid.policy.jobs import JobWorker
 from grid.policy.keeping import Keeper
@@ -53,7 +54,7 @@ class Tape:
 
     def residency(self, path: str) -> list[tuple[str, ReplicaStatus]]:
         with self.zone.database.read() as tx:
-            found = self.space.objects.find(tx, path)
+            found = find(tx, path)
         return [(replica.residency, replica.status) for replica in found.replicas]
 
     def read(self, path: str) -> bytes:
@@ -149,7 +150,7 @@ def test_a_copy_counts_once_it_is_on_tape(tape: Tape) -> None:
     bundle = tape.zone.policy.bundle.current
     keeper = Keeper(tape.zone.database, tape.space, tape.zone.policy)
     with tape.zone.database.read() as tx:
-        data_id = tape.space.objects.find(tx, path).id
+        data_id = find(tx, path).id
     keeper.reconcile(data_id, bundle)  # makes the copy
     tape.space.finisher.finish()
     (standing,) = keeper.reconcile(data_id, bundle)

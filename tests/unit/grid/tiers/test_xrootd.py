@@ -11,6 +11,7 @@ from grid.errors import ChecksumMismatch, InvalidArgument, ResourceUnavailable, 
 from grid.model import DataObject, ReplicaStatus
 from grid.namespace import TrimRequest, WriteRequest
 from grid.namespace.copying import Copying
+from grid.namespace.found import find
 from grid.namespace.ports import Event
 from resources import PermanentResourceError
 from resources.xrootd import XrootdDriver
@@ -81,7 +82,7 @@ def test_a_server_that_is_away_is_said_and_another_replica_serves(
     space.administration.modify_resource(rods, "grid1", "status", "down")
     assert content(zone, rods, f"{HOME}/a") == b"bytes"
     with zone.database.read() as tx:
-        assert [r.status for r in space.objects.find(tx, f"{HOME}/a").replicas] == [ReplicaStatus.GOOD] * 2
+        assert [r.status for r in find(tx, f"{HOME}/a").replicas] == [ReplicaStatus.GOOD] * 2
 
 
 def test_nonsense_and_a_server_that_is_not_there(zone: Zone, rods, tmp_path: Path) -> None:
